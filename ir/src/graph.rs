@@ -1,0 +1,287 @@
+//! The graph: what to compute, as hash-consed SSA.
+//!
+//! A [`Graph`] is an arena of [`Node`]s in topological order: every node comes after its arguments, and no two nodes
+//! are equal, so common subexpressions are shared from the start and the order is the same on every run. Ids are
+//! `Copy` and belong to the graph that gave them out. Constants are float64 bit patterns; a backend rounds them to
+//! the dtype it computes in. Shapes are not stored: [`crate::shape::infer`] finds them for given input shapes.
+//!
+//! Labels remember which nodes are the results of named functions (`gelu`, `softmax(axis = 1)`); they mean nothing to
+//! the value, name things in reports, and mark the kernel boundaries of unfused execution.
+
+use crate::op::{Kind, Op, Reduction};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+/// A node of one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// The node's place in [`Graph::nodes`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The id of the node at `index`.
+    pub fn from_index(index: usize) -> NodeId {
+        NodeId(u32::try_from(index).expect("a graph holds at most 2^32 nodes"))
+    }
+}
+
+/// The arguments of an elementwise node: zero to three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Arguments {
+    ids: [NodeId; 3],
+    length: u8,
+}
+
+impl Arguments {
+    /// At most three arguments.
+    pub fn new(arguments: &[NodeId]) -> Arguments {
+        let mut ids = [NodeId(0); 3];
+        ids[..arguments.len()].copy_from_slice(arguments);
+        Arguments { ids, length: arguments.len() as u8 }
+    }
+}
+
+impl std::ops::Deref for Arguments {
+    type Target = [NodeId];
+    fn deref(&self) -> &[NodeId] {
+        &self.ids[..usize::from(self.length)]
+    }
+}
+
+/// The axes of a reduction, as written: negative ones count from the end of the argument's own shape.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Axes {
+    /// Every axis.
+    All,
+    /// These axes. An empty list reduces nothing.
+    List(Vec<i64>),
+}
+
+impl Axes {
+    /// One axis.
+    pub fn one(axis: i64) -> Axes {
+        Axes::List(vec![axis])
+    }
+}
+
+/// One half of an axis of even length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Half {
+    /// The elements before the middle.
+    First,
+    /// The elements from the middle on.
+    Second,
+}
+
+/// What a node computes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Node {
+    /// The input at this place of [`Graph::inputs`].
+    Input(u32),
+    /// A number: float64 bits, so that NaN payloads and −0 are kept apart.
+    Constant(u64),
+    /// An elementwise op; arguments broadcast against each other, aligned at the last axis.
+    Elementwise {
+        /// The op.
+        op: Op,
+        /// Its arguments, as many as its arity.
+        arguments: Arguments,
+    },
+    /// A reduction; reduced axes stay with length 1.
+    Reduce {
+        /// The reduction.
+        reduction: Reduction,
+        /// What is reduced.
+        argument: NodeId,
+        /// Over which axes.
+        axes: Axes,
+    },
+    /// One half of the argument along an axis of even length.
+    Half {
+        /// What is cut.
+        argument: NodeId,
+        /// The axis, negative from the end.
+        axis: i64,
+        /// Which half.
+        half: Half,
+    },
+}
+
+impl Node {
+    /// The nodes this one reads.
+    pub fn arguments(&self) -> &[NodeId] {
+        match self {
+            Node::Input(_) | Node::Constant(_) => &[],
+            Node::Elementwise { arguments, .. } => arguments,
+            Node::Reduce { argument, .. } | Node::Half { argument, .. } => std::slice::from_ref(argument),
+        }
+    }
+
+    /// The same node reading other arguments, one for each of [`Node::arguments`].
+    pub fn with_arguments(&self, replacements: &[NodeId]) -> Node {
+        let mut node = self.clone();
+        match &mut node {
+            Node::Input(_) | Node::Constant(_) => {}
+            Node::Elementwise { arguments, .. } => *arguments = Arguments::new(replacements),
+            Node::Reduce { argument, .. } | Node::Half { argument, .. } => *argument = replacements[0],
+        }
+        node
+    }
+}
+
+/// One named result of a graph.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Output {
+    /// Its name; a graph with one unnamed result calls it `out`.
+    pub name: String,
+    /// The node whose value it is.
+    pub node: NodeId,
+}
+
+/// A hash-consed expression graph. See the module's documentation.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    ids: FxHashMap<Node, NodeId>,
+    inputs: Vec<String>,
+    outputs: Vec<Output>,
+    labels: BTreeMap<NodeId, String>,
+}
+
+impl Graph {
+    /// The name of the result of a graph whose author gave none.
+    pub const DEFAULT_OUTPUT: &'static str = "out";
+
+    /// A graph of nothing.
+    pub fn new() -> Graph {
+        Graph::default()
+    }
+
+    /// The nodes, arguments before users.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node of an id.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    /// Ids of all nodes, arguments before users.
+    pub fn ids(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId::from_index)
+    }
+
+    /// The names of the inputs, in the order in which they were first mentioned.
+    pub fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
+    /// The results.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// The label of a node: the call whose result it is.
+    pub fn label(&self, id: NodeId) -> Option<&str> {
+        self.labels.get(&id).map(String::as_str)
+    }
+
+    /// Labels the result of a named call. The outermost call keeps the name: a later label replaces an earlier one.
+    pub fn set_label(&mut self, id: NodeId, label: impl Into<String>) {
+        self.labels.insert(id, label.into());
+    }
+
+    /// The node equal to `node`, added if there is none yet. Its arguments must belong to this graph.
+    pub fn add(&mut self, node: Node) -> NodeId {
+        if let Some(id) = self.ids.get(&node) {
+            return *id;
+        }
+        debug_assert!(node.arguments().iter().all(|argument| argument.index() < self.nodes.len()));
+        let id = NodeId::from_index(self.nodes.len());
+        self.nodes.push(node.clone());
+        self.ids.insert(node, id);
+        id
+    }
+
+    /// The input of this name, declared if it is new.
+    pub fn input(&mut self, name: &str) -> NodeId {
+        let index = self.inputs.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.inputs.push(name.to_owned());
+            self.inputs.len() - 1
+        });
+        self.add(Node::Input(index as u32))
+    }
+
+    /// A number.
+    pub fn constant(&mut self, value: f64) -> NodeId {
+        self.add(Node::Constant(value.to_bits()))
+    }
+
+    /// An elementwise op. The number of arguments must be the op's arity.
+    pub fn apply(&mut self, op: Op, arguments: &[NodeId]) -> NodeId {
+        debug_assert_eq!(arguments.len(), op.arity(), "{} takes {} arguments", op.name(), op.arity());
+        self.add(Node::Elementwise { op, arguments: Arguments::new(arguments) })
+    }
+
+    /// A reduction.
+    pub fn reduce(&mut self, reduction: Reduction, argument: NodeId, axes: Axes) -> NodeId {
+        self.add(Node::Reduce { reduction, argument, axes })
+    }
+
+    /// Half of an axis.
+    pub fn half(&mut self, argument: NodeId, axis: i64, half: Half) -> NodeId {
+        self.add(Node::Half { argument, axis, half })
+    }
+
+    /// Declares a result.
+    pub fn output(&mut self, name: impl Into<String>, node: NodeId) {
+        self.outputs.push(Output { name: name.into(), node });
+    }
+
+    /// Whether a node's value is a number or a truth value.
+    pub fn kind(&self, id: NodeId) -> Kind {
+        match self.node(id) {
+            Node::Elementwise { op: Op::Select, .. } => Kind::Number,
+            Node::Elementwise { op, .. } => op.kind(),
+            Node::Half { argument, .. } => self.kind(*argument),
+            Node::Input(_) | Node::Constant(_) | Node::Reduce { .. } => Kind::Number,
+        }
+    }
+
+    /// The value of a constant node.
+    pub fn constant_value(&self, id: NodeId) -> Option<f64> {
+        match self.node(id) {
+            Node::Constant(bits) => Some(f64::from_bits(*bits)),
+            _ => None,
+        }
+    }
+
+    /// Which nodes some output needs.
+    pub fn live(&self) -> Vec<bool> {
+        let mut live = vec![false; self.nodes.len()];
+        for output in &self.outputs {
+            live[output.node.index()] = true;
+        }
+        for id in self.ids().rev() {
+            if live[id.index()] {
+                for argument in self.node(id).arguments() {
+                    live[argument.index()] = true;
+                }
+            }
+        }
+        live
+    }
+}
+
+/// Graphs are equal when they compute the same outputs from the same inputs by the same nodes; labels do not count.
+impl PartialEq for Graph {
+    fn eq(&self, other: &Graph) -> bool {
+        self.nodes == other.nodes && self.inputs == other.inputs && self.outputs == other.outputs
+    }
+}
+
+impl Eq for Graph {}
