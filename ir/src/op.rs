@@ -114,6 +114,11 @@ op_table! {
    NormalCdf  = "normal_cdf",     Special,    [a],       special::normal_cdf(a),                ["0.3989422804014327 * exp(-0.5 * a * a)"], "Φ(a), the normal distribution's cumulative distribution function.";
    Pow        = "pow",            Special,    [a, b],    libm::pow(a, b),                       ["b * a ^ (b - 1)", "log(a) * y"],        "a to the power b, with C's special cases; also written a ^ b.";
    ExpNegScaled = "exp_neg_scaled", Companion, [a],      special::exp_neg_scaled(a, 0.0),       ["-y"],                                   "2⁶⁴ · e⁻ᵃ for a from 0 to exp_cutoff(): carries all bits where e⁻ᵃ is subnormal.";
+   ExpNegScaledSum = "exp_neg_scaled_sum", Companion, [a, low], special::exp_neg_scaled(a, low), ["-y", "-y"],                            "2⁶⁴ · e⁻⁽ᵃ⁺ˡᵒʷ⁾ for a from 0 to exp_cutoff() and a small correction `low`.";
+   Expm1Nonpositive = "expm1_nonpositive", Companion, [a], libm::expm1(a),                      ["exp(a)"],                               "eᵃ − 1 for a ≤ 0, cheaper than expm1.";
+   Log1pUnit  = "log1p_unit",     Companion,  [a],       libm::log1p(a),                        ["1 / (1 + a)"],                          "log(1 + a) for a from 0 to 1, cheaper than log1p.";
+   NormalTailScaled = "normal_tail_scaled", Companion, [a], special::normal_tail_scaled(a),     ["-0x1p64 * 0.3989422804014327 * exp(-0.5 * a * a)"], "2⁶⁴ · Φ(−a) for a ≥ 0, the normal distribution's upper tail.";
+   TanhGap    = "tanh_gap",       Special,    [a],       special::tanh_gap(a),                  ["tanh(a) * tanh(a)"],                    "a − tanh(a) without cancellation near 0.";
    ExpCutoff  = "exp_cutoff",     Companion,  [],        760.0,                                 [],                                       "A number past which a · e⁻ᵃ is nothing in the computing dtype (float32 110, float64 760).";
    ProductError = "product_error", Companion, [a, b],    libm::fma(a, b, -(a * b)),             [],                                       "a · b minus its own rounding: exact.";
    DifferenceError = "difference_error", Companion, [a, b], special::difference_error(a, b),    [],                                       "a − b minus its own rounding: exact (0 where a − b is infinite).";

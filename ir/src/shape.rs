@@ -43,7 +43,9 @@ pub enum ShapeError {
         rank: usize,
     },
     /// Half of an axis of odd length.
-    #[error("axis {axis} of shape {shape:?} has length {length}, which is not divisible by 2; it cannot be cut in halves")]
+    #[error(
+        "axis {axis} of shape {shape:?} has length {length}, which is not divisible by 2; it cannot be cut in halves"
+    )]
     OddLength {
         /// The axis as written.
         axis: i64,

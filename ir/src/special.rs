@@ -73,6 +73,35 @@ pub fn exp_neg_scaled(a: f64, low: f64) -> f64 {
     }
 }
 
+/// 2⁶⁴ · Φ(−a).
+pub fn normal_tail_scaled(a: f64) -> f64 {
+    if a < 30.0 {
+        normal_cdf(-a) * 18_446_744_073_709_551_616.0
+    } else {
+        let square = a * a;
+        let error = libm::fma(a, a, -square);
+        exp_neg_scaled(0.5 * square, 0.5 * error) * 0.5 * erfcx(a * std::f64::consts::FRAC_1_SQRT_2)
+    }
+}
+
+/// x − tanh(x), within 2e-15 relative: the Taylor series of x·cosh(x) − sinh(x) over cosh(x) up to |x| = 1, where
+/// the subtraction would cancel.
+pub fn tanh_gap(x: f64) -> f64 {
+    if x.abs() >= 1.0 || x.is_nan() {
+        return x - libm::tanh(x);
+    }
+    // x·cosh(x) − sinh(x) = Σ 2k · x^(2k+1) / (2k+1)!
+    let square = x * x;
+    let mut term = x;
+    let mut sum = 0.0;
+    for k in 1..=14 {
+        let k = f64::from(k);
+        term *= square / (2.0 * k * (2.0 * k + 1.0));
+        sum += 2.0 * k * term;
+    }
+    sum / libm::cosh(x)
+}
+
 /// (a − b) − fl(a − b), exactly (Knuth's TwoSum); 0 where the difference is not finite.
 pub fn difference_error(a: f64, b: f64) -> f64 {
     let difference = a - b;
