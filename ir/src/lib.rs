@@ -4,8 +4,10 @@
 
 pub mod graph;
 pub mod op;
+pub mod reference;
 pub mod shape;
 pub mod special;
+pub mod ulp;
 
 pub use graph::{Axes, Graph, Half, Node, NodeId};
 pub use op::{Class, Kind, Op, Reduction};
