@@ -1,1 +1,7 @@
-//! x
+//! Fuselet: fused neural-network activations and elementwise arithmetic, compiled to native loops at run time.
+
+pub mod backend;
+pub mod dtype;
+pub mod isa;
+pub mod lane;
+pub mod lower;

@@ -1,0 +1,80 @@
+//! Backends: a pass in, code out.
+//!
+//! A backend compiles one [`Pass`] at a time. It never decides what a pass means: bits are fixed by the lane ops and by
+//! the accumulators' virtual lanes ([`crate::lane`]), so all backends agree, and one suite ([`crate::backend_suite`] in
+//! tests) demands it of each. The interpreter is the judge and the fallback; Cranelift serves every target it has; the
+//! wide backend is for x86-64 with AVX2 or AVX-512.
+
+pub mod cranelift;
+pub mod interpreter;
+
+use crate::lane::{OperandArgument, Pass};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a backend could not compile a pass.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// The pass asks for what this backend or machine does not have.
+    #[error("the {backend} backend cannot compile pass `{pass}`: {reason}")]
+    Unsupported {
+        /// The backend.
+        backend: String,
+        /// The pass.
+        pass: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// The machine does not let this process make executable memory, or has no code generator.
+    #[error("the {backend} backend cannot generate code here: {reason}")]
+    Unavailable {
+        /// The backend.
+        backend: String,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// Something that compiles passes.
+pub trait Backend: Send + Sync + std::fmt::Debug {
+    /// The name users see, the level included: `cranelift avx-fma`.
+    fn name(&self) -> String;
+
+    /// Whether the machine it compiles for has a fused multiply-add; lowering asks before it writes programs.
+    fn has_fma(&self) -> bool;
+
+    /// Compiles a pass. The pass obeys [`Pass::verify`].
+    ///
+    /// # Errors
+    /// What is missing; the engine then falls back to the interpreter.
+    fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError>;
+}
+
+/// A compiled pass. Dropping the last handle frees its memory.
+pub trait Code: Send + Sync + std::fmt::Debug {
+    /// Runs the pass: `outer` spans of `span` elements each. Either may be 0 (accumulators of `outer` empty spans are
+    /// still written: they hold the identity).
+    ///
+    /// # Safety
+    /// `operands` has one entry for each operand of the pass, in order. For every outer index `o < outer` and element
+    /// `i < span`, the address `pointer + o · outer_stride + i · step` (step: the element size if contiguous, 0 if
+    /// broadcast, `stride` if strided) is valid for reads, and for writes where the operand is written; an accumulator's
+    /// `pointer + o · outer_stride` is valid for writes of [`crate::lane::VIRTUAL_LANES`] elements. A broadcast operand is read
+    /// only if `span` is not 0. Elements need not be aligned. A written element is no element of another operand, unless
+    /// both are the same element at the same `o` and `i` (in place).
+    unsafe fn run(&self, operands: &[OperandArgument], span: usize, outer: usize);
+
+    /// The size of the machine code in bytes; 0 for an interpreter.
+    fn code_size(&self) -> usize;
+
+    /// The machine code, disassembled, one instruction a line; `None` where there is none.
+    fn disassembly(&self) -> Option<String> {
+        None
+    }
+
+    /// The intermediate form the backend compiled (Cranelift's CLIF, say), if it keeps or can remake one.
+    fn intermediate(&self) -> Option<String> {
+        None
+    }
+}

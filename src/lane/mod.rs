@@ -1,0 +1,168 @@
+//! The waist of the house: straight-line SSA programs on lanes, and the passes that loop them over arrays.
+//!
+//! Lowering writes a [`LaneProgram`]; every backend reads one. A program computes one lane of the result from one lane of
+//! the operands, by primitive operations ([`LaneOp`]) that have exactly one correct result each. There is no control
+//! flow, no call, and no width: a backend runs as many lanes at a time as it likes.
+//!
+//! A [`Pass`] is a program and its operands: one loop over a span, with at most one more dimension around it.
+
+mod builder;
+mod op;
+mod pass;
+mod print;
+mod verify;
+
+pub use builder::LaneBuilder;
+pub use op::{Combine, Lane, LaneBits, LaneKind, LaneOp, LaneVisitor};
+pub use pass::{Layout, Operand, OperandArgument, Pass, Role, VIRTUAL_LANES};
+pub use verify::LaneError;
+
+use crate::dtype::Dtype;
+
+/// A value of a program: the place of the instruction that makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value(u32);
+
+impl Value {
+    /// The place of the instruction.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The value of the instruction at `index`.
+    pub fn from_index(index: usize) -> Value {
+        Value(u32::try_from(index).expect("a program holds at most 2^32 instructions"))
+    }
+}
+
+/// An operand of a pass: a place in [`Pass::operands`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OperandId(pub u32);
+
+impl OperandId {
+    /// The place in the list of operands.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Which way a shift goes; both bring in zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shift {
+    /// Toward the high bits.
+    Left,
+    /// Toward the low bits, without regard to a sign.
+    Right,
+}
+
+/// One instruction; its place in the program is the [`Value`] it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Instruction {
+    /// The same bits in every lane.
+    Constant {
+        /// What the bits are.
+        kind: LaneKind,
+        /// The bits, in the low end where the lane is narrower.
+        bits: u64,
+    },
+    /// A lane of an operand that is read.
+    Load {
+        /// Which.
+        operand: OperandId,
+    },
+    /// An operation; arguments past its arity repeat the first.
+    Apply {
+        /// Which.
+        op: LaneOp,
+        /// On what.
+        arguments: [Value; 3],
+    },
+    /// An integer shifted by a constant below the lane's width.
+    Shift {
+        /// Which way.
+        direction: Shift,
+        /// What.
+        value: Value,
+        /// How far.
+        count: u8,
+    },
+    /// Writes a lane of an operand. Makes no value.
+    Store {
+        /// Which.
+        operand: OperandId,
+        /// What.
+        value: Value,
+    },
+    /// Takes a lane into an accumulator operand. Makes no value.
+    Accumulate {
+        /// Which.
+        operand: OperandId,
+        /// How.
+        combine: Combine,
+        /// What.
+        value: Value,
+    },
+}
+
+impl Instruction {
+    /// The values the instruction reads.
+    pub fn arguments(&self) -> &[Value] {
+        match self {
+            Instruction::Constant { .. } | Instruction::Load { .. } => &[],
+            Instruction::Apply { op, arguments } => &arguments[..op.arguments().len()],
+            Instruction::Shift { value, .. }
+            | Instruction::Store { value, .. }
+            | Instruction::Accumulate { value, .. } => std::slice::from_ref(value),
+        }
+    }
+
+    /// The kind of the value made; `None` for stores and accumulations.
+    pub fn result(&self) -> Option<LaneKind> {
+        match self {
+            Instruction::Constant { kind, .. } => Some(*kind),
+            Instruction::Load { .. } => Some(LaneKind::Float),
+            Instruction::Apply { op, .. } => Some(op.result()),
+            Instruction::Shift { .. } => Some(LaneKind::Int),
+            Instruction::Store { .. } | Instruction::Accumulate { .. } => None,
+        }
+    }
+}
+
+/// A straight-line program over lanes of one dtype.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LaneProgram {
+    /// The dtype of float lanes, and so the width of all.
+    pub dtype: Dtype,
+    /// The instructions: loads and arithmetic first, then stores and accumulations.
+    pub instructions: Vec<Instruction>,
+}
+
+impl LaneProgram {
+    /// The instruction that makes a value.
+    pub fn instruction(&self, value: Value) -> &Instruction {
+        &self.instructions[value.index()]
+    }
+
+    /// How many instructions do arithmetic: neither constants, loads, stores nor reinterpretations of bits.
+    pub fn operation_count(&self) -> usize {
+        self.instructions
+            .iter()
+            .filter(|instruction| match instruction {
+                Instruction::Apply { op, .. } => !matches!(op, LaneOp::ToBits | LaneOp::ToFloat),
+                Instruction::Shift { .. } | Instruction::Accumulate { .. } => true,
+                _ => false,
+            })
+            .count()
+    }
+
+    /// For each instruction the place of the last one that reads it (its own place if none does).
+    pub fn last_uses(&self) -> Vec<usize> {
+        let mut last: Vec<usize> = (0..self.instructions.len()).collect();
+        for (index, instruction) in self.instructions.iter().enumerate() {
+            for argument in instruction.arguments() {
+                last[argument.index()] = index;
+            }
+        }
+        last
+    }
+}

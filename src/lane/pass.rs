@@ -1,0 +1,104 @@
+//! A pass: one loop over a span, with at most one more dimension around it. What a backend compiles.
+//!
+//! Operands are arrays seen along the span: contiguous, broadcast (the same element for every lane) or strided. In the
+//! dimension around, every operand steps by a byte stride of its own. Everything else (more dimensions, rows,
+//! scratch, threads) is the business of `run`.
+//!
+//! An accumulator is [`VIRTUAL_LANES`] lanes wide whatever the machine: element `i` of the span goes to lane
+//! `i mod VIRTUAL_LANES`, in ascending order of `i`. At the end of each span the lanes are written out raw to the
+//! accumulator's pointer, which then steps by its outer stride; at the beginning of each span they start from
+//! [`super::Combine::identity`]. So the bits of a reduction do not depend on the width of vectors.
+
+use super::{Instruction, LaneOp, LaneProgram};
+use crate::dtype::Dtype;
+
+/// How many lanes an accumulator has.
+pub const VIRTUAL_LANES: usize = 32;
+
+/// What a pass does with an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Loads from it.
+    Read,
+    /// Stores to it. It may be the very array of an operand that is read: a lane is loaded before it is stored.
+    Write,
+    /// Writes the raw lanes of an accumulator to it.
+    Accumulate,
+}
+
+/// How an operand lies along the span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// One element after another.
+    Contiguous,
+    /// The same element for every lane; only for operands that are read.
+    Broadcast,
+    /// Elements [`OperandArgument::stride`] bytes apart.
+    Strided,
+}
+
+/// One operand of a pass.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Operand {
+    /// What is done with it.
+    pub role: Role,
+    /// The type of its elements.
+    pub dtype: Dtype,
+    /// How it lies along the span. Accumulators are contiguous.
+    pub layout: Layout,
+    /// What listings call it.
+    pub name: String,
+}
+
+/// A program, and the operands it loops over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pass {
+    /// What listings call it.
+    pub name: String,
+    /// The body of the loop.
+    pub program: LaneProgram,
+    /// What it loads and stores.
+    pub operands: Vec<Operand>,
+}
+
+/// Where one operand is in one call of a pass.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct OperandArgument {
+    /// The first element.
+    pub pointer: *mut u8,
+    /// Bytes from one element of the span to the next; looked at only where the layout is strided.
+    pub stride: isize,
+    /// Bytes from one span to the next.
+    pub outer_stride: isize,
+}
+
+impl Pass {
+    /// For each instruction: is its value the same in every lane of a span?
+    ///
+    /// Such values depend only on constants and on broadcast operands; a backend computes them once a span. (They may
+    /// still change from span to span.)
+    pub fn uniform(&self) -> Vec<bool> {
+        let mut uniform = Vec::with_capacity(self.program.instructions.len());
+        for instruction in &self.program.instructions {
+            let flag = match instruction {
+                Instruction::Constant { .. } => true,
+                Instruction::Load { operand } => self.operands[operand.index()].layout == Layout::Broadcast,
+                Instruction::Apply { .. } | Instruction::Shift { .. } => {
+                    instruction.arguments().iter().all(|argument| uniform[argument.index()])
+                }
+                Instruction::Store { .. } | Instruction::Accumulate { .. } => false,
+            };
+            uniform.push(flag);
+        }
+        uniform
+    }
+
+    /// Whether the program needs a machine with a fused multiply-add.
+    pub fn needs_fma(&self) -> bool {
+        self.program
+            .instructions
+            .iter()
+            .any(|i| matches!(i, Instruction::Apply { op: LaneOp::Fma | LaneOp::Fms | LaneOp::Fnma, .. }))
+    }
+}
