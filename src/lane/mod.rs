@@ -14,7 +14,7 @@ mod verify;
 
 pub use builder::LaneBuilder;
 pub use op::{Combine, Lane, LaneBits, LaneKind, LaneOp, LaneVisitor};
-pub use pass::{Layout, Operand, OperandArgument, Pass, Role, VIRTUAL_LANES};
+pub use pass::{ACCUMULATOR_LANES, Layout, Operand, OperandArgument, Pass, Role, combine_lanes};
 pub use verify::LaneError;
 
 use crate::dtype::Dtype;

@@ -4,16 +4,31 @@
 //! dimension around, every operand steps by a byte stride of its own. Everything else (more dimensions, rows,
 //! scratch, threads) is the business of `run`.
 //!
-//! An accumulator is [`VIRTUAL_LANES`] lanes wide whatever the machine: element `i` of the span goes to lane
-//! `i mod VIRTUAL_LANES`, in ascending order of `i`. At the end of each span the lanes are written out raw to the
-//! accumulator's pointer, which then steps by its outer stride; at the beginning of each span they start from
-//! [`super::Combine::identity`]. So the bits of a reduction do not depend on the width of vectors.
+//! An accumulator has [`ACCUMULATOR_LANES`] lanes whatever the machine: element `i` of the span goes to lane
+//! `i mod ACCUMULATOR_LANES`, in ascending order of `i`, starting from [`super::Combine::identity`] at the beginning of
+//! each span. At the end of each span the lanes are combined by one fixed tree, [`combine_lanes`], and the **one
+//! element** that comes out is written to the accumulator's pointer, which then steps by its outer stride. So the bits
+//! of a reduction do not depend on the width of vectors.
 
-use super::{Instruction, LaneOp, LaneProgram};
+use super::{Combine, Instruction, Lane, LaneOp, LaneProgram};
 use crate::dtype::Dtype;
 
 /// How many lanes an accumulator has.
-pub const VIRTUAL_LANES: usize = 32;
+pub const ACCUMULATOR_LANES: usize = 32;
+
+/// The tree that combines the lanes of an accumulator: lane `l` takes in lane `l + 16` (for `l` below 16), then `l + 8`
+/// (below 8), `l + 4`, `l + 2`, `l + 1`; lane 0 is the result. Every step is [`Combine::apply`] in the lanes' own
+/// precision, the lower lane being the accumulator.
+pub fn combine_lanes<L: Lane>(combine: Combine, mut lanes: [L; ACCUMULATOR_LANES]) -> L {
+    let mut width = ACCUMULATOR_LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            lanes[lane] = combine.apply(lanes[lane], lanes[lane + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
 
 /// What a pass does with an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,7 +37,7 @@ pub enum Role {
     Read,
     /// Stores to it. It may be the very array of an operand that is read: a lane is loaded before it is stored.
     Write,
-    /// Writes the raw lanes of an accumulator to it.
+    /// Writes one element to it after each span: the accumulator's lanes, combined by [`combine_lanes`].
     Accumulate,
 }
 
