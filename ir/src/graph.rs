@@ -141,6 +141,15 @@ pub struct Output {
     pub node: NodeId,
 }
 
+/// The call of a named function, remembered at the node of its result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The call as users write it, without its arguments: `gelu`, `softmax(axis = 1)`.
+    pub text: String,
+    /// The nodes of its arguments; what lies between them and the result is the call's inside.
+    pub arguments: Vec<NodeId>,
+}
+
 /// A hash-consed expression graph. See the module's documentation.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
@@ -148,7 +157,7 @@ pub struct Graph {
     ids: FxHashMap<Node, NodeId>,
     inputs: Vec<String>,
     outputs: Vec<Output>,
-    labels: BTreeMap<NodeId, String>,
+    labels: BTreeMap<NodeId, Label>,
 }
 
 impl Graph {
@@ -186,13 +195,18 @@ impl Graph {
     }
 
     /// The label of a node: the call whose result it is.
-    pub fn label(&self, id: NodeId) -> Option<&str> {
-        self.labels.get(&id).map(String::as_str)
+    pub fn label(&self, id: NodeId) -> Option<&Label> {
+        self.labels.get(&id)
+    }
+
+    /// All labels, in the order of their nodes.
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = (NodeId, &Label)> {
+        self.labels.iter().map(|(id, label)| (*id, label))
     }
 
     /// Labels the result of a named call. The outermost call keeps the name: a later label replaces an earlier one.
-    pub fn set_label(&mut self, id: NodeId, label: impl Into<String>) {
-        self.labels.insert(id, label.into());
+    pub fn set_label(&mut self, id: NodeId, text: impl Into<String>, arguments: &[NodeId]) {
+        self.labels.insert(id, Label { text: text.into(), arguments: arguments.to_vec() });
     }
 
     /// The node equal to `node`, added if there is none yet. Its arguments must belong to this graph.

@@ -48,7 +48,7 @@ pub fn erfcx(x: f64) -> f64 {
 pub fn normal_cdf(x: f64) -> f64 {
     const SQRT_HALF: f64 = std::f64::consts::FRAC_1_SQRT_2;
     /// √½ − SQRT_HALF.
-    const SQRT_HALF_LOW: f64 = -4.833_646_656_726_456_5e-17;
+    const SQRT_HALF_LOW: f64 = -4.833_646_656_726_457e-17;
     if x.is_nan() {
         return x;
     }
