@@ -9,6 +9,7 @@
 //! the value, name things in reports, and mark the kernel boundaries of unfused execution.
 
 use crate::op::{Kind, Op, Reduction};
+use crate::verify::{VerifyError, verify};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 
@@ -169,6 +170,28 @@ impl Graph {
         Graph::default()
     }
 
+    /// A graph of given parts, verified. Labels given twice: the later counts.
+    pub fn from_parts(
+        nodes: Vec<Node>,
+        inputs: Vec<String>,
+        outputs: Vec<Output>,
+        labels: impl IntoIterator<Item = (NodeId, Label)>,
+    ) -> Result<Graph, VerifyError> {
+        let mut ids = FxHashMap::default();
+        for (index, node) in nodes.iter().enumerate() {
+            // The first of two equal nodes is the one that is found; the verifier refuses the other.
+            ids.entry(node.clone()).or_insert(NodeId::from_index(index));
+        }
+        let graph = Graph { nodes, ids, inputs, outputs, labels: labels.into_iter().collect() };
+        verify(&graph)?;
+        Ok(graph)
+    }
+
+    /// A graph of no nodes that declares these inputs, for rebuilding a graph in place of another.
+    pub(crate) fn with_inputs(inputs: Vec<String>) -> Graph {
+        Graph { inputs, ..Graph::default() }
+    }
+
     /// The nodes, arguments before users.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -202,6 +225,11 @@ impl Graph {
     /// All labels, in the order of their nodes.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = (NodeId, &Label)> {
         self.labels.iter().map(|(id, label)| (*id, label))
+    }
+
+    /// The id of the node equal to `node`, if there is one.
+    pub fn find(&self, node: &Node) -> Option<NodeId> {
+        self.ids.get(node).copied()
     }
 
     /// Labels the result of a named call. The outermost call keeps the name: a later label replaces an earlier one.
@@ -257,12 +285,13 @@ impl Graph {
     }
 
     /// Whether a node's value is a number or a truth value.
-    pub fn kind(&self, id: NodeId) -> Kind {
-        match self.node(id) {
-            Node::Elementwise { op: Op::Select, .. } => Kind::Number,
-            Node::Elementwise { op, .. } => op.kind(),
-            Node::Half { argument, .. } => self.kind(*argument),
-            Node::Input(_) | Node::Constant(_) | Node::Reduce { .. } => Kind::Number,
+    pub fn kind(&self, mut id: NodeId) -> Kind {
+        loop {
+            match self.node(id) {
+                Node::Elementwise { op, .. } => return op.kind(),
+                Node::Half { argument, .. } => id = *argument,
+                Node::Input(_) | Node::Constant(_) | Node::Reduce { .. } => return Kind::Number,
+            }
         }
     }
 

@@ -12,6 +12,7 @@
 use crate::graph::{Axes, Graph, Half, Node};
 use crate::op::Op;
 use crate::shape::{self, Shape, ShapeError};
+use crate::verify::{VerifyError, verify};
 use std::borrow::Cow;
 use thiserror::Error;
 
@@ -22,6 +23,9 @@ const BLOCK: usize = 2048;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReferenceError {
+    /// The graph breaks an invariant.
+    #[error(transparent)]
+    Graph(#[from] VerifyError),
     /// The shapes do not fit the graph.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -98,6 +102,7 @@ impl Array {
 
 /// The outputs of a graph for these inputs, in the order of [`Graph::inputs`] and [`Graph::outputs`].
 pub fn evaluate(graph: &Graph, inputs: &[Array]) -> Result<Vec<Array>, ReferenceError> {
+    verify(graph)?;
     let input_shapes: Vec<Shape> = inputs.iter().map(|array| array.shape.clone()).collect();
     let shapes = shape::infer(graph, &input_shapes)?;
     let uses = count_uses(graph);
@@ -354,6 +359,7 @@ struct Step {
 impl ScalarEvaluator {
     /// Prepares a graph; an error if a live node is a reduction or a half.
     pub fn new(graph: &Graph) -> Result<ScalarEvaluator, ReferenceError> {
+        verify(graph)?;
         let live = graph.live();
         let mut steps = Vec::new();
         let mut values = vec![0.0; graph.nodes().len()];
