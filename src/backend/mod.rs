@@ -6,6 +6,7 @@
 //! wide backend is for x86-64 with AVX2 or AVX-512.
 
 pub mod cranelift;
+pub mod disassembly;
 pub mod interpreter;
 
 use crate::lane::{OperandArgument, Pass};

@@ -1,0 +1,636 @@
+//! The loops around the body: spans, quanta, tails.
+//!
+//! A *quantum* is what one turn of the inner loop takes: `unroll` vectors. The body is in the code once. What is left
+//! of a span behind its last whole quantum goes through that same body by way of a scratch area on the stack, one
+//! quantum for each operand: the elements left are gathered there, the body runs once with scratch for operands, and
+//! what it made is scattered. So a tail costs no second body, reads and writes nothing outside the operands, and works
+//! in place, with any stride, and with accumulators (whose lanes are gathered and scattered like elements).
+//!
+//! ```text
+//! entry ──► span ──► begin ──────────────┬──► run ──► body ⟲ ──► after ─┬─► next ──► span … return
+//!           │ accumulators  broadcasts,  │     ▲                        ├─► gather …
+//!           │ start         uniform      ▼     │                        ▼
+//!           │ span = 0      values     gather ─┘ (operands: scratch)   scatter ──► next
+//!           └──────────────────────────────────────────────────────────────────────► next
+//! ```
+//!
+//! Contiguous operands are addressed from their end by one negative byte index that counts up to zero; strided ones by
+//! pointers that advance. The lanes of accumulators are on the stack and are addressed by the byte index modulo their
+//! size; there are too many to keep in registers, and each is met so seldom that memory is as fast.
+
+use super::body::{Body, VECTOR_BYTES};
+use super::target::Target;
+use crate::lane::{ACCUMULATOR_LANES, Combine, Instruction, LaneOp, Layout, OperandArgument, Pass, Role};
+use cranelift::codegen::ir::{BlockArg, Function, MemFlagsData, StackSlot};
+use cranelift::prelude::*;
+use std::mem::{offset_of, size_of};
+
+/// How an operand is reached inside the loop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Not at all: it was loaded before.
+    Broadcast,
+    Contiguous,
+    Strided,
+    Accumulator(Combine),
+}
+
+/// How many vectors a turn of the loop takes. Bodies of few operations are bound by the loop's own instructions;
+/// longer ones fill the machine from one turn to the next by themselves.
+fn unroll(pass: &Pass) -> usize {
+    match pass.program.operation_count() {
+        0..=6 => 4,
+        7..=40 => 2,
+        _ => 1,
+    }
+}
+
+/// Writes the function of a pass; its signature is set here too.
+pub(super) fn write(function: &mut Function, context: &mut FunctionBuilderContext, pass: &Pass, target: &Target) {
+    let pointer = target.isa.pointer_type();
+    function.signature.call_conv = target.isa.default_call_conv();
+    function.signature.params.extend([AbiParam::new(pointer); 3]);
+    let mut builder = FunctionBuilder::new(function, context);
+    let entry = builder.create_block();
+    builder.append_block_params_for_function_params(entry);
+    builder.switch_to_block(entry);
+    let [arguments, span, outer] = [0, 1, 2].map(|index| builder.block_params(entry)[index]);
+
+    let uniform = pass.uniform();
+    let unroll = unroll(pass);
+    let quantum = (unroll * VECTOR_BYTES) as i64;
+    let size = pass.program.dtype.size() as i64;
+    let access = accesses(pass);
+    let slot = builder.create_sized_stack_slot(StackSlotData::new(
+        StackSlotKind::ExplicitSlot,
+        (access.len().max(1) * unroll * VECTOR_BYTES) as u32,
+        4,
+    ));
+    let accumulators = access.iter().filter(|access| matches!(access, Access::Accumulator(_))).count();
+    let lanes = builder.create_sized_stack_slot(StackSlotData::new(
+        StackSlotKind::ExplicitSlot,
+        (accumulators * ACCUMULATOR_LANES) as u32 * size as u32,
+        4,
+    ));
+    let body = Body::new(pass, &uniform, target, &mut builder);
+    let span_bytes = builder.ins().ishl_imm_u(span, i64::from(size.trailing_zeros()));
+    let main_bytes = builder.ins().band_imm_s(span_bytes, -quantum);
+    let nest = Nest {
+        pass,
+        body,
+        uniform,
+        pointer,
+        unroll,
+        quantum,
+        size,
+        access,
+        slot,
+        lanes,
+        arguments,
+        span_bytes,
+        main_bytes,
+        strides: Vec::new(),
+    };
+    nest.write(&mut builder, outer);
+    builder.seal_all_blocks();
+    builder.finalize(target.isa.frontend_config());
+}
+
+fn accesses(pass: &Pass) -> Vec<Access> {
+    let mut access: Vec<Access> = pass
+        .operands
+        .iter()
+        .map(|operand| match operand.layout {
+            Layout::Broadcast => Access::Broadcast,
+            Layout::Contiguous => Access::Contiguous,
+            Layout::Strided => Access::Strided,
+        })
+        .collect();
+    for instruction in &pass.program.instructions {
+        if let Instruction::Accumulate { operand, combine, .. } = instruction {
+            access[operand.index()] = Access::Accumulator(*combine);
+        }
+    }
+    access
+}
+
+struct Nest<'a> {
+    pass: &'a Pass,
+    body: Body<'a>,
+    uniform: Vec<bool>,
+    pointer: Type,
+    unroll: usize,
+    /// Bytes of a quantum.
+    quantum: i64,
+    /// Bytes of an element.
+    size: i64,
+    access: Vec<Access>,
+    /// The scratch area: a quantum for each operand.
+    slot: StackSlot,
+    /// The lanes of the accumulators, one after the other.
+    lanes: StackSlot,
+    /// The function's first parameter.
+    arguments: Value,
+    span_bytes: Value,
+    /// Bytes of the whole quanta of a span.
+    main_bytes: Value,
+    /// Element strides of the strided operands, by operand; others hold any value.
+    strides: Vec<Value>,
+}
+
+/// Flags of accesses to elements: they never trap, and nothing is known of their alignment.
+fn plain() -> MemFlagsData {
+    MemFlagsData::new().with_notrap()
+}
+
+/// Flags of accesses to scratch and arguments.
+fn aligned() -> MemFlagsData {
+    MemFlagsData::trusted()
+}
+
+fn block_arguments(values: impl IntoIterator<Item = Value>) -> Vec<BlockArg> {
+    values.into_iter().map(BlockArg::from).collect()
+}
+
+impl Nest<'_> {
+    fn write(mut self, builder: &mut FunctionBuilder, outer: Value) {
+        let count = self.access.len();
+        let field = |index: usize, offset: usize| (index * size_of::<OperandArgument>() + offset) as i32;
+        let mut pointers = Vec::with_capacity(count);
+        for index in 0..count {
+            let place = field(index, offset_of!(OperandArgument, pointer));
+            pointers.push(builder.ins().load(self.pointer, aligned(), self.arguments, place));
+            let place = field(index, offset_of!(OperandArgument, stride));
+            self.strides.push(match self.access[index] {
+                Access::Strided => builder.ins().load(self.pointer, aligned(), self.arguments, place),
+                _ => self.span_bytes,
+            });
+        }
+        let [span, begin, gather, run, inner, after, scatter, next, done] = [(); 9].map(|()| builder.create_block());
+        for cold in [gather, scatter] {
+            builder.set_cold_block(cold);
+        }
+
+        // entry: are there spans at all?
+        let first = block_arguments(std::iter::once(outer).chain(pointers));
+        builder.ins().brif(outer, span, &first, done, &[]);
+
+        // span: one turn of the loop around; accumulators start, then elements, if any.
+        builder.switch_to_block(span);
+        let left = builder.append_block_param(span, self.pointer);
+        let pointers: Vec<Value> = (0..count).map(|_| builder.append_block_param(span, self.pointer)).collect();
+        self.start_accumulators(builder);
+        builder.ins().brif(self.span_bytes, begin, &[], next, &[]);
+
+        // begin: what is the same for the whole span; then whole quanta first, if any.
+        builder.switch_to_block(begin);
+        let values = self.uniform_values(builder, &pointers);
+        let start = builder.ins().ineg(self.main_bytes);
+        let rest = builder.ins().isub(self.span_bytes, self.main_bytes);
+        let whole = self.whole_places(builder, &pointers);
+        let in_tail = builder.ins().iconst(types::I8, 0);
+        let main = self.run_arguments(start, in_tail, &whole);
+        builder.ins().brif(self.main_bytes, run, &main, gather, &[]);
+
+        // run: the loop's invariants. Its parameters are the same for all turns; only `inner`'s change.
+        builder.switch_to_block(run);
+        let start = builder.append_block_param(run, self.pointer);
+        let in_tail = builder.append_block_param(run, types::I8);
+        let places: Vec<Option<(Value, Value)>> = self
+            .access
+            .iter()
+            .map(|access| match access {
+                Access::Broadcast => None,
+                Access::Strided => {
+                    let base = builder.append_block_param(run, self.pointer);
+                    Some((base, builder.append_block_param(run, self.pointer)))
+                }
+                Access::Contiguous | Access::Accumulator(_) => {
+                    let base = builder.append_block_param(run, self.pointer);
+                    Some((base, base))
+                }
+            })
+            .collect();
+        let strided: Vec<Value> = self.strided().filter_map(|index| places[index]).map(|(base, _)| base).collect();
+        let first = block_arguments(std::iter::once(start).chain(strided));
+        builder.ins().jump(inner, &first);
+
+        self.inner_loop(builder, inner, after, start, &places, values);
+
+        // after: the scratch area is emptied, or the tail begins, or the span is done.
+        builder.switch_to_block(after);
+        let main_done = builder.create_block();
+        builder.ins().brif(in_tail, scatter, &[], main_done, &[]);
+        builder.switch_to_block(main_done);
+        builder.ins().brif(rest, gather, &[], next, &[]);
+
+        self.gather(builder, gather, run, &pointers, rest);
+        self.scatter(builder, scatter, next, &pointers, rest);
+
+        // next: accumulators are written, and every operand steps to its next span.
+        builder.switch_to_block(next);
+        self.finish_accumulators(builder, &pointers);
+        let left = builder.ins().iadd_imm_s(left, -1);
+        let stepped: Vec<Value> = (0..count)
+            .map(|index| {
+                let place = field(index, offset_of!(OperandArgument, outer_stride));
+                let stride = builder.ins().load(self.pointer, aligned(), self.arguments, place);
+                builder.ins().iadd(pointers[index], stride)
+            })
+            .collect();
+        let again = block_arguments(std::iter::once(left).chain(stepped));
+        builder.ins().brif(left, span, &again, done, &[]);
+
+        builder.switch_to_block(done);
+        builder.ins().return_(&[]);
+    }
+
+    fn strided(&self) -> impl Iterator<Item = usize> {
+        self.access.iter().enumerate().filter(|(_, access)| **access == Access::Strided).map(|(index, _)| index)
+    }
+
+    /// The bytes of the lanes of an accumulator, a power of two.
+    fn lanes_bytes(&self) -> i64 {
+        ACCUMULATOR_LANES as i64 * self.size
+    }
+
+    /// The accumulators: operand, how it combines, and where in `lanes` it is.
+    fn accumulators(&self) -> impl Iterator<Item = (usize, Combine, i32)> {
+        let accumulators = self.access.iter().enumerate().filter_map(|(operand, access)| match access {
+            Access::Accumulator(combine) => Some((operand, *combine)),
+            _ => None,
+        });
+        let bytes = self.lanes_bytes() as i32;
+        accumulators.zip(0..).map(move |((operand, combine), place)| (operand, combine, place * bytes))
+    }
+
+    /// The address of an accumulator's lanes.
+    fn lanes_of(&self, builder: &mut FunctionBuilder, accumulator: usize) -> Value {
+        let place = self.accumulators().find(|(operand, ..)| *operand == accumulator).map_or(0, |(.., place)| place);
+        builder.ins().stack_addr(self.pointer, self.lanes, place)
+    }
+
+    fn start_accumulators(&self, builder: &mut FunctionBuilder) {
+        for (_, combine, place) in self.accumulators() {
+            let identity = self.body.identity(builder, combine);
+            let lanes = builder.ins().stack_addr(self.pointer, self.lanes, place);
+            for offset in (0..self.lanes_bytes() as i32).step_by(VECTOR_BYTES) {
+                builder.ins().store(aligned(), identity, lanes, offset);
+            }
+        }
+    }
+
+    /// Combines the lanes of the accumulators by the tree of [`crate::lane::combine_lanes`], and writes the elements.
+    fn finish_accumulators(&self, builder: &mut FunctionBuilder, pointers: &[Value]) {
+        let float = self.body.types.float;
+        for (operand, combine, place) in self.accumulators() {
+            let lanes = builder.ins().stack_addr(self.pointer, self.lanes, place);
+            let mut vectors: Vec<Value> = (0..self.lanes_bytes() as i32)
+                .step_by(VECTOR_BYTES)
+                .map(|offset| builder.ins().load(float, aligned(), lanes, offset))
+                .collect();
+            // The upper half of the lanes goes into the lower half: first whole vectors, then within the last one.
+            while vectors.len() > 1 {
+                let upper = vectors.split_off(vectors.len() / 2);
+                for (lower, upper) in vectors.iter_mut().zip(upper) {
+                    *lower = self.body.combine(builder, combine, *lower, upper);
+                }
+            }
+            let mut all = vectors[0];
+            let mut half = VECTOR_BYTES / 2;
+            while half >= self.size as usize {
+                let upper = self.body.move_down(builder, all, half);
+                all = self.body.combine(builder, combine, all, upper);
+                half /= 2;
+            }
+            let element = builder.ins().extractlane(all, 0);
+            builder.ins().store(plain(), element, pointers[operand], 0);
+        }
+    }
+
+    /// Loads broadcast operands and computes what depends on nothing else. Constants stay without a value: the body
+    /// has its own way with them.
+    fn uniform_values(&self, builder: &mut FunctionBuilder, pointers: &[Value]) -> Vec<Option<Value>> {
+        let mut values: Vec<Option<Value>> = vec![None; self.uniform.len()];
+        for (index, instruction) in self.pass.program.instructions.iter().enumerate() {
+            if !self.uniform[index] {
+                continue;
+            }
+            values[index] = match instruction {
+                Instruction::Load { operand } => {
+                    let lane = builder.ins().load(self.body.types.float_lane, plain(), pointers[operand.index()], 0);
+                    Some(builder.ins().splat(self.body.types.float, lane))
+                }
+                _ => self.body.value(builder, instruction, &values),
+            };
+        }
+        values
+    }
+
+    /// Base and stride of every operand for the whole quanta of a span: ends of contiguous operands, beginnings of
+    /// others.
+    fn whole_places(&self, builder: &mut FunctionBuilder, pointers: &[Value]) -> Vec<Option<(Value, Value)>> {
+        let mut places = Vec::with_capacity(pointers.len());
+        for (index, pointer) in pointers.iter().enumerate() {
+            places.push(match self.access[index] {
+                Access::Broadcast => None,
+                Access::Strided => Some((*pointer, self.strides[index])),
+                Access::Accumulator(_) => {
+                    let lanes = self.lanes_of(builder, index);
+                    Some((lanes, lanes))
+                }
+                Access::Contiguous => {
+                    let end = builder.ins().iadd(*pointer, self.main_bytes);
+                    Some((end, end))
+                }
+            });
+        }
+        places
+    }
+
+    fn run_arguments(&self, start: Value, in_tail: Value, places: &[Option<(Value, Value)>]) -> Vec<BlockArg> {
+        let mut arguments = vec![start, in_tail];
+        for (access, place) in self.access.iter().zip(places) {
+            match (access, place) {
+                (Access::Strided, Some((base, stride))) => arguments.extend([*base, *stride]),
+                (_, Some((base, _))) => arguments.push(*base),
+                (_, None) => {}
+            }
+        }
+        block_arguments(arguments)
+    }
+
+    /// The loop over quanta: `index` counts up from `start` to zero.
+    fn inner_loop(
+        &self,
+        builder: &mut FunctionBuilder,
+        inner: Block,
+        after: Block,
+        start: Value,
+        places: &[Option<(Value, Value)>],
+        mut values: Vec<Option<Value>>,
+    ) {
+        builder.switch_to_block(inner);
+        let index = builder.append_block_param(inner, self.pointer);
+        // Where each operand is now: advancing pointers of strided ones, ends of contiguous ones, lanes of accumulators.
+        let mut current: Vec<Option<Value>> = places.iter().map(|place| place.map(|(base, _)| base)).collect();
+        for strided in self.strided() {
+            current[strided] = Some(builder.append_block_param(inner, self.pointer));
+        }
+        let mut lanes = None;
+        for (operand, access) in self.access.iter().enumerate() {
+            let Some(base) = current[operand] else { continue };
+            current[operand] = match access {
+                Access::Contiguous => Some(builder.ins().iadd(base, index)),
+                Access::Accumulator(_) => {
+                    let lane = *lanes.get_or_insert_with(|| {
+                        let done = builder.ins().isub(index, start);
+                        builder.ins().band_imm_u(done, self.lanes_bytes() - 1)
+                    });
+                    Some(builder.ins().iadd(base, lane))
+                }
+                Access::Strided | Access::Broadcast => Some(base),
+            };
+        }
+        for vector in 0..self.unroll {
+            self.vector(builder, vector, places, &mut current, &mut values);
+        }
+        let advanced = builder.ins().iadd_imm_s(index, self.quantum);
+        let again: Vec<Value> = std::iter::once(advanced).chain(self.strided().filter_map(|i| current[i])).collect();
+        builder.ins().brif(advanced, inner, &block_arguments(again), after, &[]);
+    }
+
+    /// One vector of the body. Pointers of strided operands are behind its last element afterwards.
+    fn vector(
+        &self,
+        builder: &mut FunctionBuilder,
+        vector: usize,
+        places: &[Option<(Value, Value)>],
+        current: &mut [Option<Value>],
+        values: &mut [Option<Value>],
+    ) {
+        let offset = (vector * VECTOR_BYTES) as i32;
+        let lane_count = VECTOR_BYTES as i64 / self.size;
+        let strides: Vec<Option<Value>> = places.iter().map(|place| place.map(|(_, stride)| stride)).collect();
+        let float = self.body.types.float;
+        // The lanes' addresses of strided operands, made when an operand is first met.
+        let lane_places = |builder: &mut FunctionBuilder, current: &mut [Option<Value>], operand: usize| {
+            let mut lanes = Vec::new();
+            if let (Some(mut place), Some(stride)) = (current[operand], strides[operand]) {
+                for _ in 0..lane_count {
+                    lanes.push(place);
+                    place = builder.ins().iadd(place, stride);
+                }
+                current[operand] = Some(place);
+            }
+            lanes
+        };
+        let mut met: Vec<bool> = vec![false; current.len()];
+        let base = |current: &[Option<Value>], operand: usize| match current[operand] {
+            Some(base) => base,
+            None => unreachable!("only operands that are read are broadcast, and their loads are uniform"),
+        };
+        for (index, instruction) in self.pass.program.instructions.iter().enumerate() {
+            if self.uniform[index] {
+                continue;
+            }
+            match instruction {
+                Instruction::Load { operand } => {
+                    let operand = operand.index();
+                    values[index] = Some(if self.access[operand] == Access::Strided {
+                        met[operand] = true;
+                        let lanes = lane_places(builder, current, operand);
+                        self.load_lanes(builder, &lanes)
+                    } else {
+                        builder.ins().load(float, plain(), base(current, operand), offset)
+                    });
+                }
+                Instruction::Store { operand, value } => {
+                    let operand = operand.index();
+                    let value = self.body.argument(builder, *value, values);
+                    if self.access[operand] == Access::Strided {
+                        met[operand] = true;
+                        for (lane, place) in lane_places(builder, current, operand).into_iter().enumerate() {
+                            let element = builder.ins().extractlane(value, lane as u8);
+                            builder.ins().store(plain(), element, place, 0);
+                        }
+                    } else {
+                        builder.ins().store(plain(), value, base(current, operand), offset);
+                    }
+                }
+                Instruction::Accumulate { operand, combine, value } => {
+                    let value = self.body.argument(builder, *value, values);
+                    let place = base(current, operand.index());
+                    let lanes = builder.ins().load(float, plain(), place, offset);
+                    let combined = self.body.combine(builder, *combine, lanes, value);
+                    builder.ins().store(plain(), combined, place, offset);
+                }
+                _ => values[index] = self.body.value(builder, instruction, values),
+            }
+        }
+        // An operand nobody reads still has a pointer to advance.
+        for operand in self.strided().filter(|operand| !met[*operand]) {
+            let _ = lane_places(builder, current, operand);
+        }
+    }
+
+    /// A vector of elements that lie apart.
+    fn load_lanes(&self, builder: &mut FunctionBuilder, lanes: &[Value]) -> Value {
+        let types = self.body.types;
+        let mut vector = None;
+        for (lane, place) in lanes.iter().enumerate() {
+            let element = builder.ins().load(types.float_lane, plain(), *place, 0);
+            vector = Some(match vector {
+                None => builder.ins().scalar_to_vector(types.float, element),
+                Some(vector) => builder.ins().insertlane(vector, element, lane as u8),
+            });
+        }
+        vector.unwrap_or_else(|| unreachable!("a vector has lanes"))
+    }
+
+    /// Copies what is left of a span into scratch, and runs the body there.
+    fn gather(&self, builder: &mut FunctionBuilder, gather: Block, run: Block, pointers: &[Value], rest: Value) {
+        builder.switch_to_block(gather);
+        let scratch = builder.ins().stack_addr(self.pointer, self.slot, 0);
+        let taken = |role: Role| role != Role::Write;
+        let copies = self.tail_copies(builder, pointers, rest, taken);
+        // Lanes past the last element repeat the first one left, so that they cost no more than it does: what lies on
+        // the stack may be subnormal, and slow.
+        for copy in &copies {
+            let first = match copy.stride {
+                Some(_) => copy.base,
+                None => builder.ins().isub(copy.base, rest),
+            };
+            let element = builder.ins().load(self.body.types.float_lane, plain(), first, 0);
+            let filled = builder.ins().splat(self.body.types.float, element);
+            for vector in 0..self.unroll {
+                let place = copy.operand as i64 * self.quantum + (vector * VECTOR_BYTES) as i64;
+                builder.ins().store(aligned(), filled, scratch, place as i32);
+            }
+        }
+        let ready = builder.create_block();
+        self.copy_loop(builder, &copies, scratch, rest, ready, true);
+        builder.switch_to_block(ready);
+        let start = builder.ins().iconst(self.pointer, -self.quantum);
+        let in_tail = builder.ins().iconst(types::I8, 1);
+        let stride = builder.ins().iconst(self.pointer, self.size);
+        let places: Vec<Option<(Value, Value)>> = self
+            .access
+            .iter()
+            .enumerate()
+            .map(|(operand, access)| {
+                let place = operand as i64 * self.quantum;
+                match access {
+                    Access::Broadcast => None,
+                    Access::Contiguous => Some(place + self.quantum),
+                    Access::Strided | Access::Accumulator(_) => Some(place),
+                }
+                .map(|place| (builder.ins().iadd_imm_s(scratch, place), stride))
+            })
+            .collect();
+        builder.ins().jump(run, &self.run_arguments(start, in_tail, &places));
+    }
+
+    /// Copies what the body made out of scratch.
+    fn scatter(&self, builder: &mut FunctionBuilder, scatter: Block, next: Block, pointers: &[Value], rest: Value) {
+        builder.switch_to_block(scatter);
+        let scratch = builder.ins().stack_addr(self.pointer, self.slot, 0);
+        let copies = self.tail_copies(builder, pointers, rest, |role| role != Role::Read);
+        self.copy_loop(builder, &copies, scratch, rest, next, false);
+    }
+
+    /// Where the tails of the operands are.
+    fn tail_copies(
+        &self,
+        builder: &mut FunctionBuilder,
+        pointers: &[Value],
+        rest: Value,
+        wanted: impl Fn(Role) -> bool,
+    ) -> Vec<TailCopy> {
+        let mut copies = Vec::new();
+        for (operand, access) in self.access.iter().enumerate() {
+            if !wanted(self.pass.operands[operand].role) {
+                continue;
+            }
+            let pointer = pointers[operand];
+            let (base, stride) = match access {
+                Access::Broadcast => continue,
+                Access::Contiguous => (builder.ins().iadd(pointer, self.span_bytes), None),
+                Access::Accumulator(_) => {
+                    let lane = builder.ins().band_imm_u(self.main_bytes, self.lanes_bytes() - 1);
+                    let lanes = self.lanes_of(builder, operand);
+                    let place = builder.ins().iadd(lanes, lane);
+                    (builder.ins().iadd(place, rest), None)
+                }
+                Access::Strided => {
+                    let elements = builder.ins().ushr_imm_u(self.main_bytes, i64::from(self.size.trailing_zeros()));
+                    let bytes = builder.ins().imul(elements, self.strides[operand]);
+                    (builder.ins().iadd(pointer, bytes), Some(self.strides[operand]))
+                }
+            };
+            copies.push(TailCopy { operand, base, stride });
+        }
+        copies
+    }
+
+    /// One loop that copies the elements left, one of each operand a turn; goes to `then`.
+    fn copy_loop(
+        &self,
+        builder: &mut FunctionBuilder,
+        copies: &[TailCopy],
+        scratch: Value,
+        rest: Value,
+        then: Block,
+        into_scratch: bool,
+    ) {
+        if copies.is_empty() {
+            builder.ins().jump(then, &[]);
+            return;
+        }
+        let turn = builder.create_block();
+        let start = builder.ins().ineg(rest);
+        let scratch_end = builder.ins().iadd(scratch, rest);
+        let strided = |copy: &&TailCopy| copy.stride.is_some();
+        let first = std::iter::once(start).chain(copies.iter().filter(strided).map(|copy| copy.base));
+        builder.ins().jump(turn, &block_arguments(first));
+        builder.switch_to_block(turn);
+        let index = builder.append_block_param(turn, self.pointer);
+        let here = builder.ins().iadd(scratch_end, index);
+        let mut advanced = Vec::new();
+        for copy in copies {
+            let there = match copy.stride {
+                None => builder.ins().iadd(copy.base, index),
+                Some(stride) => {
+                    let place = builder.append_block_param(turn, self.pointer);
+                    advanced.push(builder.ins().iadd(place, stride));
+                    place
+                }
+            };
+            let offset = (copy.operand as i64 * self.quantum) as i32;
+            let ((from, from_offset), (to, to_offset)) =
+                if into_scratch { ((there, 0), (here, offset)) } else { ((here, offset), (there, 0)) };
+            let element = builder.ins().load(self.body.types.int_lane, plain(), from, from_offset);
+            builder.ins().store(plain(), element, to, to_offset);
+        }
+        let index = builder.ins().iadd_imm_s(index, self.size);
+        let again = block_arguments(std::iter::once(index).chain(advanced));
+        builder.ins().brif(index, turn, &again, then, &[]);
+    }
+}
+
+/// The tail of one operand: its end if contiguous, its beginning if strided.
+struct TailCopy {
+    operand: usize,
+    base: Value,
+    stride: Option<Value>,
+}
+
+/// Whether the program rounds to integers, which very old x86-64 machines have no instruction for.
+pub(super) fn needs_rounding(pass: &Pass) -> bool {
+    pass.program.instructions.iter().any(|instruction| {
+        matches!(
+            instruction,
+            Instruction::Apply { op: LaneOp::Floor | LaneOp::Ceil | LaneOp::Trunc | LaneOp::Round, .. }
+        )
+    })
+}

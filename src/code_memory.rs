@@ -1,0 +1,191 @@
+//! Executable memory: machine code goes in as bytes, comes out as a function, and is freed when the last user is gone.
+//!
+//! The memory is `cranelift-jit`'s, behind cranelift's `Module` trait (so that the same bytes can go to
+//! `cranelift-object` for ahead-of-time export). A module can only be freed as a whole, so every piece of code has a
+//! module, and with it a mapping, of its own; that is also what makes single kernels freeable from a cache.
+//!
+//! Invariants:
+//! 1. Pages are writable while the code is copied in and executable afterwards, never both (W^X).
+//! 2. Code is position-independent and complete: it refers to nothing outside itself, so there are no relocations.
+//! 3. A mapping lives exactly as long as its [`Executable`]; also on the paths where publishing fails.
+
+use crate::lane::OperandArgument;
+use cranelift::codegen::ir::Signature;
+use cranelift::codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift::codegen::settings::{self, Configurable as _};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{Linkage, Module as _, ModuleError};
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::sync::OnceLock;
+use thiserror::Error;
+
+/// Why code could not be made executable.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CodeMemoryError {
+    /// Cranelift does not know this machine.
+    #[error("no code generator for this machine: {0}")]
+    UnknownMachine(String),
+    /// The system refused memory, or refused to make it executable.
+    #[error(
+        "the system gave no executable memory ({0}); allow it for this process, or use the interpreter \
+         (FUSELET_BACKEND=interpreter)"
+    )]
+    Refused(String),
+    /// There are no bytes.
+    #[error("there is no code to publish")]
+    Empty,
+}
+
+/// The calling convention of every compiled pass, whichever backend made it: the operands, the length of the span, the
+/// number of spans.
+pub type PassFunction = unsafe extern "C" fn(*const OperandArgument, usize, usize);
+
+/// A function in executable memory of its own.
+pub struct Executable {
+    function: PassFunction,
+    size: usize,
+    /// Keeps the mapping; never looked at again.
+    _memory: OwnedModule,
+}
+
+// SAFETY: the code is immutable once published, and the module is only touched again by `drop`, which has the value to
+// itself. Freeing is `munmap` or its like, which any thread may call.
+unsafe impl Send for Executable {}
+// SAFETY: shared users read the function pointer and the size, and run or read immutable pages.
+unsafe impl Sync for Executable {}
+
+impl Executable {
+    /// Copies machine code into memory of its own and makes it executable. The first byte is the entry, which is a
+    /// multiple of `alignment` (a power of two, at most a page).
+    ///
+    /// # Errors
+    /// Where the system gives no executable memory.
+    pub fn publish(code: &[u8], alignment: u64) -> Result<Executable, CodeMemoryError> {
+        if code.is_empty() {
+            return Err(CodeMemoryError::Empty);
+        }
+        let isa = host()?;
+        let mut memory = OwnedModule::new(isa.clone());
+        let refused = |error: ModuleError| CodeMemoryError::Refused(error.to_string());
+        // The signature is a formality: nothing inside the module calls the function.
+        let signature = Signature::new(CallConv::triple_default(isa.triple()));
+        let id = memory.0.declare_function("pass", Linkage::Local, &signature).map_err(refused)?;
+        memory.0.define_function_bytes(id, alignment, code, &[]).map_err(refused)?;
+        memory.0.finalize_definitions().map_err(refused)?;
+        let entry = memory.0.get_finalized_function(id);
+        // SAFETY: a pointer to code is as large as a function pointer on every target Cranelift has, and not null. That
+        // the bytes are a function of this type is what the caller of `call` vouches for.
+        let function = unsafe { std::mem::transmute::<*const u8, PassFunction>(entry) };
+        Ok(Executable { function, size: code.len(), _memory: memory })
+    }
+
+    /// Calls the code.
+    ///
+    /// # Safety
+    /// The published bytes are a function of type [`PassFunction`] for this machine, and the arguments are what that
+    /// function asks for (for a compiled pass: [`crate::backend::Code::run`]).
+    #[inline]
+    pub unsafe fn call(&self, operands: *const OperandArgument, span: usize, outer: usize) {
+        // SAFETY: the mapping lives as long as `self`; the rest is the caller's.
+        unsafe { (self.function)(operands, span, outer) }
+    }
+
+    /// The machine code, constants and padding included.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: `size` bytes were copied there; the pages are readable and never written while `self` lives.
+        unsafe { std::slice::from_raw_parts(self.address() as *const u8, self.size) }
+    }
+
+    /// Where the code is.
+    pub fn address(&self) -> usize {
+        self.function as usize
+    }
+}
+
+impl fmt::Debug for Executable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Executable({} bytes at {:#x})", self.size, self.address())
+    }
+}
+
+/// A module that frees its memory when dropped; `JITModule` on its own leaks it, by design.
+struct OwnedModule(ManuallyDrop<JITModule>);
+
+impl OwnedModule {
+    fn new(isa: OwnedTargetIsa) -> OwnedModule {
+        // Code that refers to nothing asks for no library function.
+        let no_names = Box::new(|call: cranelift::codegen::ir::LibCall| call.to_string());
+        OwnedModule(ManuallyDrop::new(JITModule::new(JITBuilder::with_isa(isa, no_names))))
+    }
+}
+
+impl Drop for OwnedModule {
+    fn drop(&mut self) {
+        // SAFETY: taken once, here, and never used after.
+        let module = unsafe { ManuallyDrop::take(&mut self.0) };
+        // SAFETY: the only pointer into the memory is the one in `Executable`, which is being dropped (or was never
+        // made); a call borrows the `Executable`, so none is running.
+        unsafe { module.free_memory() };
+    }
+}
+
+/// The host as Cranelift knows it, found once. Publishing asks it for alignments and the pointer width only, so the
+/// level of the instruction set does not matter.
+fn host() -> Result<&'static OwnedTargetIsa, CodeMemoryError> {
+    static HOST: OnceLock<Result<OwnedTargetIsa, CodeMemoryError>> = OnceLock::new();
+    let found = HOST.get_or_init(|| {
+        let mut flags = settings::builder();
+        flags.set("is_pic", "false").map_err(|error| CodeMemoryError::UnknownMachine(error.to_string()))?;
+        cranelift_native::builder()
+            .map_err(|what| CodeMemoryError::UnknownMachine(what.to_owned()))?
+            .finish(settings::Flags::new(flags))
+            .map_err(|error| CodeMemoryError::UnknownMachine(error.to_string()))
+    });
+    found.as_ref().map_err(Clone::clone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_back_unchanged_at_the_alignment_asked_for() {
+        for alignment in [1, 16, 64, 4096] {
+            let code: Vec<u8> = (0..5000u32).map(|i| (i * 7) as u8).collect();
+            let executable = Executable::publish(&code, alignment).expect("this machine runs generated code");
+            assert_eq!(executable.bytes(), code);
+            assert_eq!(executable.address() as u64 % alignment, 0);
+        }
+    }
+
+    #[test]
+    fn no_code_is_an_error() {
+        assert_eq!(Executable::publish(&[], 16).map(|_| ()), Err(CodeMemoryError::Empty));
+    }
+
+    #[test]
+    fn code_can_be_made_used_and_freed_on_different_threads() {
+        fn crosses_threads<T: Send + Sync>() {}
+        crosses_threads::<Executable>();
+        let executable = Executable::publish(&[0xc3; 64], 16).expect("this machine runs generated code");
+        std::thread::spawn(move || assert_eq!(executable.bytes().len(), 64)).join().expect("no panic");
+    }
+
+    /// Resident and mapped memory stay flat over many more modules than would fit if each leaked its page.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn dropping_code_gives_its_memory_back() {
+        let mapped_pages = || {
+            let text = std::fs::read_to_string("/proc/self/statm").expect("Linux has it");
+            text.split(' ').next().and_then(|pages| pages.parse::<usize>().ok()).expect("a number")
+        };
+        let round = || drop(Executable::publish(&[0xc3; 100], 16).expect("this machine runs generated code"));
+        (0..100).for_each(|_| round());
+        let before = mapped_pages();
+        (0..20_000).for_each(|_| round());
+        // Other tests of this process run beside this one; a leak would be 20 000 pages.
+        assert!(mapped_pages() < before + 10_000);
+    }
+}
