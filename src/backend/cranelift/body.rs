@@ -79,10 +79,10 @@ impl<'a> Body<'a> {
                     _ => uniform_inputs[argument.index()] = uniform[argument.index()],
                 }
             }
-            if let Instruction::Apply { op, .. } = instruction {
-                if let Some(bits) = body.sign_mask(*op) {
-                    count(LaneKind::Float, bits, index);
-                }
+            if let Instruction::Apply { op, .. } = instruction
+                && let Some(bits) = body.sign_mask(*op)
+            {
+                count(LaneKind::Float, bits, index);
             }
         }
         // Registers for the values of the program and two for Cranelift to move things through; a few constants are
