@@ -1,8 +1,9 @@
 //! The loops of the interpreter: one per op, per mix of arguments that vary or not, per dtype, per level.
 //!
-//! Lanes go in chunks of one cache line. A chunk is read whole, computed on, and written whole, so that the compiler
-//! vectorises without asking whether pointers overlap: in place is as fast as not. A tile is a whole number of chunks;
-//! `run` sees to that. Arguments that are the same in every lane are read once and stay in a register.
+//! Lanes go in chunks of one cache line: a tile is a whole number of chunks (`run` sees to that), so that loops have no
+//! scalar tail. Arguments that are the same in every lane are read once and stay in a register. A loop asks first
+//! whether what it writes overlaps what it reads, and is scalar if so: right, but slow, so planning gives results slots of
+//! their own, and `run` lets values that replace an operand in place wait in scratch.
 //!
 //! The code of all levels is this one text. It is inlined into a function for each level that the level's features
 //! are enabled for; the compiler does the rest.
@@ -101,8 +102,9 @@ unsafe fn run_steps<L: Lane, const CHUNK: usize>(steps: &[Step], places: &[*mut 
                 }
                 Action::Copy if step.uniform != 0 => {
                     let value = sweep.first::<L>(0);
-                    for chunk in 0..chunks {
-                        sweep.write::<L>(chunk, [value; CHUNK]);
+                    let out = sweep.out.cast::<L::Bits>();
+                    for lane in 0..chunks * CHUNK {
+                        out.add(lane).write_unaligned(value);
                     }
                 }
                 Action::Copy => sweep.unary::<L, _>(
@@ -158,25 +160,16 @@ impl<const CHUNK: usize> Sweep<CHUNK> {
     /// out[i] = meaning(a[i], b[i], c[i]); where a bit of `UNIFORM` is set, of the first element throughout.
     #[inline(always)]
     unsafe fn mixed<L: Lane, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits, const UNIFORM: u8>(self, meaning: F) {
+        let out = self.out.cast::<L::Bits>();
+        let [a, b, c] = self.arguments.map(|argument| argument.cast::<L::Bits>());
         // SAFETY: the caller's promise; a uniform argument has one chunk, the others as many as the loop reads.
         unsafe {
-            let first = [0, 1, 2].map(|argument| {
-                if UNIFORM >> argument & 1 != 0 {
-                    [self.first::<L>(argument); CHUNK]
-                } else {
-                    [L::Bits::default(); CHUNK]
-                }
-            });
-            for chunk in 0..self.chunks {
-                let read = |argument: usize| {
-                    if UNIFORM >> argument & 1 != 0 { first[argument] } else { self.read::<L>(argument, chunk) }
-                };
-                let (a, b, c) = (read(0), read(1), read(2));
-                let mut out = [L::Bits::default(); CHUNK];
-                for lane in 0..CHUNK {
-                    out[lane] = meaning(a[lane], b[lane], c[lane]);
-                }
-                self.write::<L>(chunk, out);
+            let (first_a, first_b, first_c) = (a.read_unaligned(), b.read_unaligned(), c.read_unaligned());
+            for lane in 0..self.chunks * CHUNK {
+                let a = if UNIFORM & 1 != 0 { first_a } else { a.add(lane).read_unaligned() };
+                let b = if UNIFORM & 2 != 0 { first_b } else { b.add(lane).read_unaligned() };
+                let c = if UNIFORM & 4 != 0 { first_c } else { c.add(lane).read_unaligned() };
+                out.add(lane).write_unaligned(meaning(a, b, c));
             }
         }
     }
@@ -184,12 +177,10 @@ impl<const CHUNK: usize> Sweep<CHUNK> {
     /// out[i] = meaning(a[i]).
     #[inline(always)]
     unsafe fn unary<L: Lane, F: Fn(L::Bits) -> L::Bits>(self, meaning: F) {
-        for chunk in 0..self.chunks {
+        let (out, a) = (self.out.cast::<L::Bits>(), self.arguments[0].cast::<L::Bits>());
+        for lane in 0..self.chunks * CHUNK {
             // SAFETY: the caller's promise.
-            unsafe {
-                let a = self.read::<L>(0, chunk);
-                self.write::<L>(chunk, a.map(&meaning));
-            }
+            unsafe { out.add(lane).write_unaligned(meaning(a.add(lane).read_unaligned())) };
         }
     }
 

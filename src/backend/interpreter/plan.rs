@@ -5,8 +5,7 @@
 //! fields say how many of each).
 //!
 //! Invariants:
-//! 1. A step reads a chunk before it writes the chunk at the same place, so a result may take the slot of
-//!    an argument that dies.
+//! 1. A step's result is in another slot than its arguments: the loops are vectorised only for places that are apart.
 //! 2. A written operand may be the very array of an operand that is read. So a step writes straight to an operand only
 //!    if no later step reads one; otherwise the value waits in a slot for a copy at the end.
 //! 3. Steps that write operands from slots come last, after all that read operands.
@@ -74,6 +73,8 @@ pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
     /// How many tile slots the steps need.
     pub(super) slots: usize,
+    /// Operands (written, read) by one and the same step.
+    pub(super) met: Vec<(usize, usize)>,
     /// Lanes of a tile, a multiple of an accumulator's lanes.
     pub(super) tile: usize,
 }
@@ -378,16 +379,17 @@ impl<'a> Planner<'a> {
         let mut free = Vec::new();
         let mut count = 0;
         for (index, draft) in self.drafts.iter_mut().enumerate() {
+            let mut dying = Vec::new();
             for place in &mut draft.arguments {
                 let Place::Value(value) = *place else { continue };
                 let slot = slots[&value];
                 *place = Place::Slot(slot);
-                // The slot used last is reused first: it is the warmest.
-                if last[&value] == index && !free.contains(&slot) {
-                    free.push(slot);
+                if last[&value] == index && !dying.contains(&slot) {
+                    dying.push(slot);
                 }
             }
             if let Place::Value(value) = draft.out {
+                // The slot freed last is reused first: it is the warmest.
                 let slot = free.pop().unwrap_or_else(|| {
                     count += 1;
                     count - 1
@@ -395,9 +397,10 @@ impl<'a> Planner<'a> {
                 slots.insert(value, slot);
                 draft.out = Place::Slot(slot);
                 if last[&value] == index {
-                    free.push(slot);
+                    dying.push(slot);
                 }
             }
+            free.append(&mut dying);
         }
         count
     }
@@ -419,8 +422,17 @@ impl<'a> Planner<'a> {
             uniforms: self.uniforms,
             steps: Vec::new(),
             slots,
+            met: Vec::new(),
             tile: tile_lanes(self.pass, slots),
         };
+        for draft in &self.drafts {
+            let Place::Operand(written) = draft.out else { continue };
+            for place in draft.arguments {
+                if let Place::Operand(read) = place {
+                    plan.met.push((written, read));
+                }
+            }
+        }
         // On one chunk a uniform argument is like any other.
         plan.uniform_steps = self.uniform_drafts.iter().map(|draft| Step { uniform: 0, ..plan.step(draft) }).collect();
         plan.steps = self.drafts.iter().map(|draft| plan.step(draft)).collect();

@@ -125,6 +125,12 @@ impl Interpreted {
                 // uniform values, and write uniform values, a chunk each.
                 unsafe { (self.loops)(&plan.uniform_steps, places, 1) };
             }
+            // A step that replaces an operand in place would run its loop lane by lane: the result waits in scratch.
+            let in_place = |index: usize| {
+                let same =
+                    |&(written, read): &(usize, usize)| written == index && span_start(written) == span_start(read);
+                plan.met.iter().any(same)
+            };
             let mut start = 0;
             while start < span {
                 let lanes = plan.tile.min(span - start);
@@ -138,7 +144,12 @@ impl Interpreted {
                     };
                     let here = span_start(index).wrapping_offset(step.wrapping_mul(start as isize));
                     places[index] = here;
-                    if ragged && operand.layout == Layout::Contiguous && operand.role != Role::Accumulate {
+                    if operand.layout != Layout::Contiguous {
+                        continue;
+                    }
+                    if ragged && operand.role == Role::Read
+                        || operand.role == Role::Write && (ragged || in_place(index))
+                    {
                         let copy = at(staged + index * row);
                         if operand.role == Role::Read {
                             // SAFETY: the operand has `lanes` elements from here on; the row has a tile's, and the
@@ -155,13 +166,12 @@ impl Interpreted {
                 // that do; strided ones have `lanes` elements; slots have room for a tile. Operands overlap, if at all,
                 // element for element; slots are apart from all.
                 unsafe { (self.loops)(&plan.steps, places, lanes) };
-                if ragged {
-                    for (index, operand) in plan.operands.iter().enumerate() {
-                        if operand.role == Role::Write && operand.layout == Layout::Contiguous {
-                            let here = span_start(index).wrapping_add(start * size);
-                            // SAFETY: the operand has `lanes` elements from here on, and so has its copy.
-                            unsafe { here.copy_from_nonoverlapping(places[index], bytes) };
-                        }
+                for (index, operand) in plan.operands.iter().enumerate() {
+                    let copy = at(staged + index * row);
+                    if operand.role == Role::Write && places[index] == copy {
+                        let here = span_start(index).wrapping_add(start * size);
+                        // SAFETY: the operand has `lanes` elements from here on, and so has its copy.
+                        unsafe { here.copy_from_nonoverlapping(copy, bytes) };
                     }
                 }
                 start += lanes;

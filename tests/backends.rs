@@ -1,0 +1,16 @@
+//! Every backend at every instruction-set level of the host gives the bits the lane ops mean.
+
+mod backend_suite;
+
+use fuselet::backend::Backend;
+use fuselet::backend::interpreter::Interpreter;
+use fuselet::isa::Isa;
+
+fn interpreter(isa: Isa) -> Option<Box<dyn Backend>> {
+    isa.is_available().then(|| Box::new(Interpreter::new(isa)) as Box<dyn Backend>)
+}
+
+backend_suite!(interpreter_baseline, interpreter(Isa::Baseline));
+backend_suite!(interpreter_avx_fma, interpreter(Isa::AvxFma));
+backend_suite!(interpreter_avx2, interpreter(Isa::Avx2));
+backend_suite!(interpreter_avx512, interpreter(Isa::Avx512));
