@@ -55,6 +55,8 @@ pub(super) struct Body<'a> {
     pub(super) types: Types,
     /// The constants kept in registers, by bits; vectors of the type they are used as.
     hoisted: FxHashMap<(LaneKind, u64), Value>,
+    /// For each value the place of its last use in the loop; past the end if it outlives the turn.
+    last_uses: Vec<usize>,
 }
 
 /// Floats and integers that share bits are different constants only in type; masks are integers.
@@ -66,7 +68,11 @@ impl<'a> Body<'a> {
     /// Chooses the constants to keep in registers and loads them; `builder` is in the entry block.
     pub(super) fn new(pass: &'a Pass, uniform: &[bool], target: &'a Target, builder: &mut FunctionBuilder) -> Body<'a> {
         let types = Types::of(pass.program.dtype);
-        let mut body = Body { pass, target, types, hoisted: FxHashMap::default() };
+        let mut last_uses = pass.program.last_uses();
+        for (last, _) in last_uses.iter_mut().zip(uniform).filter(|(_, uniform)| **uniform) {
+            *last = usize::MAX;
+        }
+        let mut body = Body { pass, target, types, hoisted: FxHashMap::default(), last_uses };
         let mut uses: FxHashMap<(LaneKind, u64), (usize, usize)> = FxHashMap::default();
         let mut count = |kind: LaneKind, bits: u64, place: usize| {
             uses.entry(constant_key(kind, bits)).or_insert((0, place)).0 += 1;
@@ -133,12 +139,8 @@ impl<'a> Body<'a> {
 
     /// The value of an instruction that is neither a load, a store nor an accumulation. `values` has the arguments;
     /// constants that have no value there are loaded on the spot.
-    pub(super) fn value(
-        &self,
-        builder: &mut FunctionBuilder,
-        instruction: &Instruction,
-        values: &[Option<Value>],
-    ) -> Option<Value> {
+    pub(super) fn value(&self, builder: &mut FunctionBuilder, index: usize, values: &[Option<Value>]) -> Option<Value> {
+        let instruction = &self.pass.program.instructions[index];
         match instruction {
             Instruction::Constant { .. }
             | Instruction::Load { .. }
@@ -157,8 +159,20 @@ impl<'a> Body<'a> {
                 for (slot, argument) in arguments.iter_mut().zip(instruction.arguments()) {
                     *slot = self.argument(builder, *argument, values);
                 }
+                // Many instructions write over their first argument: better one that nobody needs any more.
+                if swaps(*op) && self.outlives(instruction.arguments()[0], index) {
+                    arguments.swap(0, 1);
+                }
                 Some(self.apply(builder, *op, arguments))
             }
+        }
+    }
+
+    /// Whether a value is needed after the instruction at `index`, or stays in its register anyway.
+    fn outlives(&self, value: crate::lane::Value, index: usize) -> bool {
+        match self.pass.program.instruction(value) {
+            Instruction::Constant { kind, bits } => self.hoisted.contains_key(&constant_key(*kind, *bits)),
+            _ => self.last_uses[value.index()] > index,
         }
     }
 
@@ -273,4 +287,22 @@ impl<'a> Body<'a> {
         let is_nan = builder.ins().fcmp(FloatCC::Unordered, accumulator, accumulator);
         self.select(builder, is_nan, accumulator, extremum)
     }
+}
+
+/// Whether the first two arguments may trade places. (Not in `Min` and `Max`, where the second wins ties.)
+fn swaps(op: LaneOp) -> bool {
+    matches!(
+        op,
+        LaneOp::Add
+            | LaneOp::Mul
+            | LaneOp::Fma
+            | LaneOp::Fms
+            | LaneOp::Fnma
+            | LaneOp::MaskAnd
+            | LaneOp::MaskOr
+            | LaneOp::IntAdd
+            | LaneOp::And
+            | LaneOp::Or
+            | LaneOp::Xor
+    )
 }

@@ -36,11 +36,11 @@ enum Access {
 }
 
 /// How many vectors a turn of the loop takes. Bodies of few operations are bound by the loop's own instructions;
-/// longer ones fill the machine from one turn to the next by themselves.
+/// longer ones fill the machine from one turn to the next by themselves, and a second copy only costs compile time.
 fn unroll(pass: &Pass) -> usize {
     match pass.program.operation_count() {
         0..=6 => 4,
-        7..=40 => 2,
+        7..=12 => 2,
         _ => 1,
     }
 }
@@ -321,7 +321,7 @@ impl Nest<'_> {
                     let lane = builder.ins().load(self.body.types.float_lane, plain(), pointers[operand.index()], 0);
                     Some(builder.ins().splat(self.body.types.float, lane))
                 }
-                _ => self.body.value(builder, instruction, &values),
+                _ => self.body.value(builder, index, &values),
             };
         }
         values
@@ -465,7 +465,7 @@ impl Nest<'_> {
                     let combined = self.body.combine(builder, *combine, lanes, value);
                     builder.ins().store(plain(), combined, place, offset);
                 }
-                _ => values[index] = self.body.value(builder, instruction, values),
+                _ => values[index] = self.body.value(builder, index, values),
             }
         }
         // An operand nobody reads still has a pointer to advance.
