@@ -3,6 +3,7 @@
 mod backend_suite;
 
 use fuselet::backend::Backend;
+use fuselet::backend::cranelift::Cranelift;
 use fuselet::backend::interpreter::Interpreter;
 use fuselet::isa::Isa;
 
@@ -10,7 +11,14 @@ fn interpreter(isa: Isa) -> Option<Box<dyn Backend>> {
     isa.is_available().then(|| Box::new(Interpreter::new(isa)) as Box<dyn Backend>)
 }
 
+fn cranelift(isa: Isa) -> Option<Box<dyn Backend>> {
+    isa.is_available().then(|| Box::new(Cranelift::new(isa).expect("it knows this machine")) as Box<dyn Backend>)
+}
+
 backend_suite!(interpreter_baseline, interpreter(Isa::Baseline));
 backend_suite!(interpreter_avx_fma, interpreter(Isa::AvxFma));
 backend_suite!(interpreter_avx2, interpreter(Isa::Avx2));
 backend_suite!(interpreter_avx512, interpreter(Isa::Avx512));
+
+backend_suite!(cranelift_baseline, cranelift(Isa::Baseline));
+backend_suite!(cranelift_avx_fma, cranelift(Isa::AvxFma));
