@@ -1,0 +1,38 @@
+//! The error of everything between a text and a graph.
+
+use crate::library::ActivationError;
+use crate::syntax::SyntaxError;
+use thiserror::Error;
+
+/// Why a text, an expression or a config gives no graph.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A mistake in a text.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+    /// A mistake in an activation's name or parameters.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
+    /// A text that should be one activation and is something else.
+    #[error("`{text}` is not an activation; write a name, with parameters in parentheses if need be")]
+    NotAnActivation {
+        /// The text.
+        text: String,
+    },
+    /// An expression without end when its functions are expanded.
+    #[error("the expression is too large: more than {limit} steps to expand it")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// Two outputs of one name.
+    #[error("two outputs are called `{name}`; give each a name of its own")]
+    RepeatedOutput {
+        /// The name.
+        name: String,
+    },
+    /// Nothing to compute.
+    #[error("the program has no outputs")]
+    NoOutputs,
+}

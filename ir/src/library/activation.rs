@@ -1,0 +1,317 @@
+//! A library function with its parameters: a value to pass around, compare, print and apply.
+
+use super::function::{Function, Part};
+use super::parameter::Value;
+use crate::expr::Expr;
+use crate::program::Meaning;
+use crate::syntax::SyntaxError;
+use crate::syntax::elaborate::Budget;
+use crate::syntax::nearest::nearest;
+use std::fmt;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// What is wrong with an activation's name or parameters.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum ActivationError {
+    /// Nobody defined it.
+    #[error("unknown activation `{name}`{}", suggestion(nearest))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// A known name near to it.
+        nearest: Option<String>,
+    },
+    /// It has no such parameter.
+    #[error("`{activation}` has no parameter `{parameter}`{}", suggestion(nearest))]
+    UnknownParameter {
+        /// The activation.
+        activation: String,
+        /// The name.
+        parameter: String,
+        /// The parameter nearest to it.
+        nearest: Option<String>,
+    },
+    /// A value of the wrong type, or a number that is not finite.
+    #[error("the parameter `{parameter}` of `{activation}` must be {expected}, but is {found}")]
+    Type {
+        /// The activation.
+        activation: String,
+        /// The parameter.
+        parameter: String,
+        /// What it accepts.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// One parameter by two names, with two values.
+    #[error("`{activation}` is given `{parameter}` twice with different values: {first} and {second}")]
+    Conflict {
+        /// The activation.
+        activation: String,
+        /// The parameter.
+        parameter: String,
+        /// The value given first.
+        first: Value,
+        /// The value given second.
+        second: Value,
+    },
+    /// Parameters that exclude each other.
+    #[error("`{activation}` takes either {} or {}, not both", list(main), list(alternative))]
+    Mixed {
+        /// The activation.
+        activation: String,
+        /// The parameters of its first signature.
+        main: Vec<String>,
+        /// Those of the other.
+        alternative: Vec<String>,
+    },
+    /// Only some of the parameters that belong together.
+    #[error("`{activation}` needs {} together; `{missing}` is missing", list(alternative))]
+    Incomplete {
+        /// The activation.
+        activation: String,
+        /// The parameters that belong together.
+        alternative: Vec<String>,
+        /// The one that is not given.
+        missing: String,
+    },
+    /// Parameters outside of what the function is defined for.
+    #[error("`{activation}`: {message}")]
+    Refused {
+        /// The activation.
+        activation: String,
+        /// Why.
+        message: String,
+    },
+    /// Not as many tensors as the function takes.
+    #[error("`{activation}` takes {expected} {}, but is applied to {given}", if *expected == 1 { "tensor" } else { "tensors" })]
+    Tensors {
+        /// The activation.
+        activation: String,
+        /// How many it takes.
+        expected: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// The function's body does not accept the parameters.
+    #[error(transparent)]
+    Body(SyntaxError),
+}
+
+pub(crate) fn suggestion(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or(String::new(), |name| format!("; did you mean `{name}`?"))
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
+}
+
+/// A library function and its parameters. Cheap to clone.
+///
+/// ```
+/// use fuselet_ir::{Expr, Library};
+/// let relu = Library::standard().activation("relu")?.with("max_value", 6.0);
+/// assert_eq!(relu.to_string(), "relu(max_value = 6)");
+/// assert_eq!(relu.apply(&Expr::input("x")).to_string(), "relu(x, max_value = 6)");
+/// # Ok::<(), fuselet_ir::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Activation {
+    function: Arc<Function>,
+    /// What was given, by the place of the parameter.
+    given: Vec<Option<Value>>,
+    problem: Option<Box<ActivationError>>,
+}
+
+impl Activation {
+    pub(crate) fn new(function: Arc<Function>) -> Activation {
+        let given = vec![None; function.parameters().len()];
+        Activation { function, given, problem: None }
+    }
+
+    /// The same with one parameter set. A mistake (no such parameter, a wrong value) is reported by
+    /// [`Activation::validate`], and wherever the activation is used.
+    #[must_use]
+    pub fn with(mut self, parameter: &str, value: impl Into<Value>) -> Activation {
+        if let Some(place) = self.function.place(parameter)
+            && self.function.parameters()[place].name == parameter
+        {
+            // A setter called again replaces; only another name of the parameter can contradict.
+            self.given[place] = None;
+        }
+        self.set(parameter, value.into());
+        self
+    }
+
+    pub(crate) fn set(&mut self, parameter: &str, value: Value) {
+        if let Err(problem) = self.try_set(parameter, value) {
+            self.problem.get_or_insert(Box::new(problem));
+        }
+    }
+
+    fn try_set(&mut self, parameter: &str, value: Value) -> Result<(), ActivationError> {
+        let activation = self.function.name().to_owned();
+        let Some(place) = self.function.place(parameter) else {
+            let nearest = nearest(parameter, self.function.parameter_names());
+            return Err(ActivationError::UnknownParameter { activation, parameter: parameter.to_owned(), nearest });
+        };
+        if let Err(expected) = self.function.parameters()[place].ty.check(&value) {
+            let parameter = parameter.to_owned();
+            return Err(ActivationError::Type { activation, parameter, expected, found: value.describe() });
+        }
+        match &self.given[place] {
+            Some(first) if *first != value => {
+                let parameter = self.function.parameters()[place].name.clone();
+                Err(ActivationError::Conflict { activation, parameter, first: first.clone(), second: value })
+            }
+            _ => {
+                self.given[place] = Some(value);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn problem(&self) -> Option<&ActivationError> {
+        self.problem.as_deref()
+    }
+
+    /// Whether name and parameters are valid (`semantics`: finite numbers, and what the function requires of them).
+    pub fn validate(&self) -> Result<(), ActivationError> {
+        if let Some(problem) = &self.problem {
+            return Err((**problem).clone());
+        }
+        let function = &self.function;
+        let is_given = |place: &usize| self.given[*place].as_ref().is_some_and(|value| *value != Value::None);
+        let places = || 0..self.given.len();
+        if places().any(|place| function.is_alternative(place) && is_given(&place)) {
+            let activation = function.name().to_owned();
+            let alternative = function.alternative().to_vec();
+            if places().any(|place| !function.is_alternative(place) && is_given(&place)) {
+                let names = places().filter(|place| !function.is_alternative(*place));
+                let main = names.map(|place| function.parameters()[place].name.clone()).collect();
+                return Err(ActivationError::Mixed { activation, main, alternative });
+            }
+            if let Some(place) = places().find(|place| function.is_alternative(*place) && !is_given(place)) {
+                let missing = function.parameters()[place].name.clone();
+                return Err(ActivationError::Incomplete { activation, alternative, missing });
+            }
+        }
+        function.require(&self.values())
+    }
+
+    /// The function.
+    pub fn function(&self) -> &Arc<Function> {
+        &self.function
+    }
+
+    /// The function's name, never an alias.
+    pub fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    /// The value of every parameter, given or default, in the order of the definition.
+    pub fn values(&self) -> Vec<Value> {
+        let parameters = self.function.parameters().iter();
+        parameters
+            .zip(&self.given)
+            .map(|(parameter, given)| given.as_ref().unwrap_or(&parameter.default).clone())
+            .collect()
+    }
+
+    /// The value of a parameter, given or default.
+    pub fn value(&self, parameter: &str) -> Option<Value> {
+        let place = self.function.place(parameter)?;
+        Some(self.given[place].as_ref().unwrap_or(&self.function.parameters()[place].default).clone())
+    }
+
+    /// The parameters that differ from their defaults, in the order of the definition.
+    pub fn non_default(&self) -> Vec<(&str, Value)> {
+        let parameters = self.function.parameters().iter();
+        parameters
+            .zip(&self.given)
+            .filter_map(|(parameter, given)| {
+                let value = given.as_ref().filter(|value| **value != parameter.default)?;
+                Some((parameter.name.as_str(), value.clone()))
+            })
+            .collect()
+    }
+
+    /// Applied to an expression.
+    pub fn apply(&self, expr: &Expr) -> Expr {
+        Expr::call_unchecked(self.clone(), vec![expr.clone()])
+    }
+
+    /// Applied to the input `x`.
+    pub(crate) fn applied_to_input(&self) -> Expr {
+        let tensors = self.function.tensors().iter().map(Expr::input).collect();
+        Expr::call_unchecked(self.clone(), tensors)
+    }
+
+    /// The vector-Jacobian product by the first tensor, where the function states its derivative: `result` is the
+    /// value of the function at `arguments`, `cotangent` what is passed back. `None` where it states none.
+    pub fn derivative(
+        &self,
+        arguments: &[Expr],
+        result: &Expr,
+        cotangent: &Expr,
+    ) -> Result<Option<Expr>, ActivationError> {
+        self.check_tensors(arguments.len())?;
+        self.validate()?;
+        let body = self.function.body(Part::Derivative, &self.values(), &mut Budget::new());
+        let Some(body) = body.map_err(ActivationError::Body)? else { return Ok(None) };
+        let mut bound = arguments.to_vec();
+        bound.push(result.clone());
+        bound.push(cotangent.clone());
+        let factor = body.substitute(&bound);
+        Ok(Some(if self.function.cotangent().is_some() { factor } else { cotangent * factor }))
+    }
+
+    pub(crate) fn check_tensors(&self, given: usize) -> Result<(), ActivationError> {
+        let expected = self.function.tensors().len();
+        if given == expected {
+            return Ok(());
+        }
+        Err(ActivationError::Tensors { activation: self.name().to_owned(), expected, given })
+    }
+
+    /// The body over the tensor arguments.
+    pub(crate) fn body(&self, meaning: Meaning, budget: &mut Budget) -> Result<Expr, ActivationError> {
+        self.validate()?;
+        let part = match meaning {
+            Meaning::Definition => Part::Definition,
+            Meaning::Form => Part::Form,
+        };
+        let body = self.function.body(part, &self.values(), budget).map_err(ActivationError::Body)?;
+        // Definition and form are always there.
+        Ok(body.unwrap_or_else(|| Expr::argument(0)))
+    }
+}
+
+/// Equal when they compute the same by the same definition.
+impl PartialEq for Activation {
+    fn eq(&self, other: &Activation) -> bool {
+        self.function == other.function && self.values() == other.values() && self.problem == other.problem
+    }
+}
+
+impl Eq for Activation {}
+
+/// The text form: the name, and the parameters that differ from their defaults.
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        let parameters = self.non_default();
+        for (index, (name, value)) in parameters.iter().enumerate() {
+            write!(f, "{}{name} = {value}", if index == 0 { "(" } else { ", " })?;
+        }
+        if parameters.is_empty() { Ok(()) } else { f.write_str(")") }
+    }
+}
+
+impl fmt::Debug for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Activation({self})")
+    }
+}

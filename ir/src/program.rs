@@ -1,0 +1,275 @@
+//! Programs: named expressions, and their graph.
+
+use crate::error::Error;
+use crate::expr::{Expr, Operation};
+use crate::graph::{Graph, Node, NodeId};
+use crate::library::{Activation, ActivationError, Library};
+use crate::op::Op;
+use crate::syntax::elaborate::Budget;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Which part of library functions a graph is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Meaning {
+    /// The textbook definition: what the float64 reference evaluates.
+    Definition,
+    /// The numerically good form (`via`) where there is one: what is compiled.
+    Form,
+}
+
+/// One or several named expressions.
+///
+/// ```
+/// use fuselet_ir::{IntoProgram, Library, Meaning};
+/// let program = "x * scale + bias |> gelu".into_program(&Library::standard())?;
+/// let graph = program.graph(Meaning::Form)?;
+/// assert_eq!(graph.inputs(), ["x", "scale", "bias"]);
+/// # Ok::<(), fuselet_ir::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Program {
+    /// Expressions that are part of the graph before the outputs, whether used or not: the text's own `let`s.
+    bindings: Vec<Expr>,
+    outputs: Vec<(String, Expr)>,
+}
+
+impl Program {
+    /// A program of named outputs.
+    pub fn new(outputs: impl IntoIterator<Item = (String, Expr)>) -> Program {
+        Program::with_bindings(Vec::new(), outputs.into_iter().collect())
+    }
+
+    pub(crate) fn with_bindings(bindings: Vec<Expr>, outputs: Vec<(String, Expr)>) -> Program {
+        Program { bindings, outputs }
+    }
+
+    /// The outputs by name, in order.
+    pub fn outputs(&self) -> &[(String, Expr)] {
+        &self.outputs
+    }
+
+    pub(crate) fn bindings(&self) -> &[Expr] {
+        &self.bindings
+    }
+
+    /// The graph that computes the outputs. The results of library calls that the author wrote are labelled.
+    pub fn graph(&self, meaning: Meaning) -> Result<Graph, Error> {
+        let mut names = FxHashSet::default();
+        if let Some((name, _)) = self.outputs.iter().find(|(name, _)| !names.insert(name)) {
+            return Err(Error::RepeatedOutput { name: name.clone() });
+        }
+        if self.outputs.is_empty() {
+            return Err(Error::NoOutputs);
+        }
+        let mut graph = Graph::new();
+        let mut builder = GraphBuilder { graph: &mut graph, meaning, budget: Budget::new() };
+        let mut done = FxHashMap::default();
+        for expr in &self.bindings {
+            builder.add(expr, &[], &mut done, true)?;
+        }
+        let mut results = Vec::with_capacity(self.outputs.len());
+        for (name, expr) in &self.outputs {
+            // A truth value leaves as 1 or 0. The converted expression is held until its nodes are built: `done`
+            // knows expressions by address.
+            results.push((name, expr.clone().into_number()));
+        }
+        let mut nodes = Vec::with_capacity(results.len());
+        for (_, expr) in &results {
+            nodes.push(builder.add(expr, &[], &mut done, true)?);
+        }
+        for ((name, _), node) in results.iter().zip(nodes) {
+            graph.output(name.as_str(), node);
+        }
+        Ok(graph)
+    }
+}
+
+impl From<Expr> for Program {
+    fn from(expr: Expr) -> Program {
+        Program::new([(Graph::DEFAULT_OUTPUT.to_owned(), expr)])
+    }
+}
+
+/// Adds expressions to a graph.
+struct GraphBuilder<'g> {
+    graph: &'g mut Graph,
+    meaning: Meaning,
+    budget: Budget,
+}
+
+impl GraphBuilder<'_> {
+    /// The node of an expression. `arguments` are the tensors of the function whose body it is part of; `done` holds
+    /// what was built already, by address. Recursive only from call to body.
+    fn add(
+        &mut self,
+        root: &Expr,
+        arguments: &[NodeId],
+        done: &mut FxHashMap<usize, NodeId>,
+        outermost: bool,
+    ) -> Result<NodeId, Error> {
+        let mut pending: Vec<(&Expr, bool)> = vec![(root, false)];
+        while let Some((expr, ready)) = pending.pop() {
+            if done.contains_key(&expr.address()) {
+                continue;
+            }
+            if !self.budget.spend(1) {
+                return Err(Error::TooLarge { limit: Budget::STEPS });
+            }
+            let node = expr.node();
+            if !ready && !node.arguments.is_empty() {
+                pending.push((expr, true));
+                // The last pushed is the first built: arguments in the order in which they are written.
+                if matches!(node.operation, Operation::Elementwise { reversed: true, .. }) {
+                    pending.extend(node.arguments.iter().map(|argument| (argument, false)));
+                } else {
+                    pending.extend(node.arguments.iter().rev().map(|argument| (argument, false)));
+                }
+                continue;
+            }
+            let built: Vec<NodeId> = node.arguments.iter().map(|argument| done[&argument.address()]).collect();
+            let id = match &node.operation {
+                Operation::Input(name) => self.graph.input(name),
+                Operation::Argument(index) => *arguments.get(*index).ok_or_else(unbound_argument)?,
+                Operation::Constant(bits) => self.graph.add(Node::Constant(*bits)),
+                Operation::Elementwise { op, .. } => self.graph.apply(*op, &built),
+                Operation::Reduce { reduction, axes } => self.graph.reduce(*reduction, built[0], axes.clone()),
+                Operation::Half { axis, half } => self.graph.half(built[0], *axis, *half),
+                Operation::Call(activation) => self.call(activation, &built, outermost)?,
+            };
+            done.insert(expr.address(), id);
+        }
+        Ok(done[&root.address()])
+    }
+
+    fn call(&mut self, activation: &Activation, arguments: &[NodeId], outermost: bool) -> Result<NodeId, Error> {
+        activation.check_tensors(arguments.len())?;
+        let body = activation.body(self.meaning, &mut self.budget)?;
+        let id = self.add(&body, arguments, &mut FxHashMap::default(), false)?;
+        // `linear` of an input is the input: nothing was computed that could carry a name.
+        let computes = !matches!(self.graph.node(id), Node::Input(_) | Node::Constant(_));
+        if outermost && computes && !arguments.contains(&id) {
+            self.graph.set_label(id, activation.to_string());
+        }
+        Ok(id)
+    }
+}
+
+/// An expression taken out of a function's body; no public way leads here.
+fn unbound_argument() -> Error {
+    Error::Activation(ActivationError::Unknown { name: "argument".to_owned(), nearest: None })
+}
+
+impl Expr {
+    /// This body with its tensor arguments replaced.
+    pub(crate) fn substitute(&self, arguments: &[Expr]) -> Expr {
+        let mut done: FxHashMap<usize, Expr> = FxHashMap::default();
+        let mut pending: Vec<(&Expr, bool)> = vec![(self, false)];
+        while let Some((expr, ready)) = pending.pop() {
+            if done.contains_key(&expr.address()) {
+                continue;
+            }
+            let node = expr.node();
+            if !ready && !node.arguments.is_empty() {
+                pending.push((expr, true));
+                pending.extend(node.arguments.iter().map(|argument| (argument, false)));
+                continue;
+            }
+            let replaced = match node.operation {
+                Operation::Argument(index) => arguments.get(index).unwrap_or(expr).clone(),
+                _ if node.arguments.is_empty() => expr.clone(),
+                _ => {
+                    let built = node.arguments.iter().map(|argument| done[&argument.address()].clone()).collect();
+                    expr.with_arguments(built)
+                }
+            };
+            done.insert(expr.address(), replaced);
+        }
+        done[&self.address()].clone()
+    }
+}
+
+/// Everything that means a program: text, expressions, programs, activations (applied to their own tensors, `x`).
+pub trait IntoProgram {
+    /// The program; text finds its functions in `library`.
+    fn into_program(self, library: &Library) -> Result<Program, Error>;
+}
+
+impl IntoProgram for &str {
+    fn into_program(self, library: &Library) -> Result<Program, Error> {
+        library.parse(self)
+    }
+}
+
+impl IntoProgram for &String {
+    fn into_program(self, library: &Library) -> Result<Program, Error> {
+        library.parse(self)
+    }
+}
+
+impl IntoProgram for String {
+    fn into_program(self, library: &Library) -> Result<Program, Error> {
+        library.parse(&self)
+    }
+}
+
+impl IntoProgram for Expr {
+    fn into_program(self, _: &Library) -> Result<Program, Error> {
+        Ok(self.into())
+    }
+}
+
+impl IntoProgram for &Expr {
+    fn into_program(self, _: &Library) -> Result<Program, Error> {
+        Ok(self.clone().into())
+    }
+}
+
+impl IntoProgram for Program {
+    fn into_program(self, _: &Library) -> Result<Program, Error> {
+        Ok(self)
+    }
+}
+
+impl IntoProgram for &Program {
+    fn into_program(self, _: &Library) -> Result<Program, Error> {
+        Ok(self.clone())
+    }
+}
+
+impl IntoProgram for Activation {
+    fn into_program(self, _: &Library) -> Result<Program, Error> {
+        (&self).into_program(&Library::empty())
+    }
+}
+
+impl IntoProgram for &Activation {
+    fn into_program(self, _: &Library) -> Result<Program, Error> {
+        self.validate()?;
+        Ok(self.applied_to_input().into())
+    }
+}
+
+/// A graph from its own printed text: ops only, no library functions.
+impl std::str::FromStr for Graph {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Graph, Error> {
+        Library::empty().parse(text)?.graph(Meaning::Form)
+    }
+}
+
+/// Ops whose printed form is an operator between two operands.
+pub(crate) fn infix_symbol(op: Op) -> Option<&'static str> {
+    Some(match op {
+        Op::Add => "+",
+        Op::Sub => "-",
+        Op::Mul => "*",
+        Op::Div => "/",
+        Op::Pow => "^",
+        Op::Less => "<",
+        Op::LessEqual => "<=",
+        Op::Equal => "==",
+        Op::And => "and",
+        Op::Or => "or",
+        _ => return None,
+    })
+}
