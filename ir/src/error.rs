@@ -2,6 +2,7 @@
 
 use crate::library::ActivationError;
 use crate::syntax::SyntaxError;
+use crate::verify::VerifyError;
 use thiserror::Error;
 
 /// Why a text, an expression or a config gives no graph.
@@ -26,13 +27,7 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
-    /// Two outputs of one name.
-    #[error("two outputs are called `{name}`; give each a name of its own")]
-    RepeatedOutput {
-        /// The name.
-        name: String,
-    },
-    /// Nothing to compute.
-    #[error("the program has no outputs")]
-    NoOutputs,
+    /// A graph that breaks an invariant: two outputs of one name, an axis named twice, no output at all.
+    #[error(transparent)]
+    Graph(#[from] VerifyError),
 }

@@ -6,7 +6,8 @@ use crate::graph::{Graph, Node, NodeId};
 use crate::library::{Activation, ActivationError, Library};
 use crate::op::Op;
 use crate::syntax::elaborate::Budget;
-use rustc_hash::{FxHashMap, FxHashSet};
+use crate::verify::verify;
+use rustc_hash::FxHashMap;
 
 /// Which part of library functions a graph is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,13 +55,6 @@ impl Program {
 
     /// The graph that computes the outputs. The results of library calls that the author wrote are labelled.
     pub fn graph(&self, meaning: Meaning) -> Result<Graph, Error> {
-        let mut names = FxHashSet::default();
-        if let Some((name, _)) = self.outputs.iter().find(|(name, _)| !names.insert(name)) {
-            return Err(Error::RepeatedOutput { name: name.clone() });
-        }
-        if self.outputs.is_empty() {
-            return Err(Error::NoOutputs);
-        }
         let mut graph = Graph::new();
         let mut builder = GraphBuilder { graph: &mut graph, meaning, budget: Budget::new() };
         let mut done = FxHashMap::default();
@@ -80,6 +74,7 @@ impl Program {
         for ((name, _), node) in results.iter().zip(nodes) {
             graph.output(name.as_str(), node);
         }
+        verify(&graph)?;
         Ok(graph)
     }
 }
@@ -148,7 +143,7 @@ impl GraphBuilder<'_> {
         // `linear` of an input is the input: nothing was computed that could carry a name.
         let computes = !matches!(self.graph.node(id), Node::Input(_) | Node::Constant(_));
         if outermost && computes && !arguments.contains(&id) {
-            self.graph.set_label(id, activation.to_string());
+            self.graph.set_label(id, activation.to_string(), arguments);
         }
         Ok(id)
     }

@@ -181,7 +181,7 @@ fn inputs_come_in_the_order_of_their_first_mention() {
 #[test]
 fn calls_the_author_wrote_are_labelled_and_helpers_are_not() {
     let graph = graph("x |> silu |> relu(max_value = 6)");
-    let labels: Vec<&str> = graph.ids().filter_map(|id| graph.label(id)).collect();
+    let labels: Vec<&str> = graph.labels().map(|(_, label)| label.text.as_str()).collect();
     assert_eq!(labels, ["silu", "relu(max_value = 6)"]);
 }
 
