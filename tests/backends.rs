@@ -22,3 +22,16 @@ backend_suite!(interpreter_avx512, interpreter(Isa::Avx512));
 
 backend_suite!(cranelift_baseline, cranelift(Isa::Baseline));
 backend_suite!(cranelift_avx_fma, cranelift(Isa::AvxFma));
+
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use super::*;
+    use fuselet::backend::wide::Wide;
+
+    fn wide(isa: Isa) -> Option<Box<dyn Backend>> {
+        isa.is_available().then(|| Box::new(Wide::new(isa).expect("the machine has it")) as Box<dyn Backend>)
+    }
+
+    backend_suite!(avx2, wide(Isa::Avx2));
+    backend_suite!(avx512, wide(Isa::Avx512));
+}

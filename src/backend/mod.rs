@@ -8,6 +8,8 @@
 pub mod cranelift;
 pub mod disassembly;
 pub mod interpreter;
+#[cfg(target_arch = "x86_64")]
+pub mod wide;
 
 use crate::lane::{OperandArgument, Pass};
 use std::sync::Arc;

@@ -1,0 +1,457 @@
+//! The function around the bodies: entry, preheader, main loop, tail, the dimension around, exit.
+//!
+//! ```text
+//! entry      save registers, make the frame, read the operands, load pinned constants
+//! span:      preheader (uniform values), reset accumulators
+//! main:      interleaved bodies on whole vectors, while enough elements are left
+//! tail:      one body under a mask, until none is left
+//!            combine accumulators, step to the next span, back to `span`
+//! exit       vzeroupper, restore
+//! ```
+//!
+//! All contiguous operands share one index, in bytes; strided ones have pointers that walk. The tail is a loop, so that
+//! the main loop can take any number of vectors at a time without a third copy of the body.
+//!
+//! The function follows the C calling convention of the system: System V everywhere but on Windows, where the entry
+//! moves the arguments to where System V has them and saves what that convention does not.
+
+use super::allocate::{Home, ResidentPlace};
+use super::assemble::{Address, Assembler, Condition, Label};
+use super::constants::Pool;
+use super::emit::{
+    AccumulatorPlace, COUNT, END, Emitter, INDEX, LIMIT, Mode, OperandPlace, POINTERS, Pointer, SCRATCH, TAIL_MASK,
+    TAIL_VECTOR,
+};
+use super::frame::{FRAME, Frame, STACK_LIMIT, slot_address};
+use super::machine::{Class, Resident, Selection};
+use super::schedule::{Shape, shape};
+use super::select::select;
+use super::target::{Simd, Target, mask};
+use crate::lane::{ACCUMULATOR_LANES, Layout, OperandArgument, Pass, Role};
+use iced_x86::{Code, Register};
+
+/// Machine code that is not in executable memory yet.
+pub(super) struct Compiled {
+    /// Code and pool; the entry is the first byte.
+    pub(super) bytes: Vec<u8>,
+    /// Bytes of a frame that is too large for the stack: the caller passes its address as the pointer of one more
+    /// operand. 0: the code makes its own.
+    pub(super) outside_frame: usize,
+}
+
+/// Where the function and its pool must be aligned.
+pub(super) const ALIGNMENT: usize = 64;
+
+/// The two forms of the instruction that finds the frame, of equal length: the stack pointer, or the pointer of an operand
+/// past the last.
+const FRAME_ON_STACK: [u8; 7] = [0x48, 0x89, 0xe5, 0x0f, 0x1f, 0x40, 0x00];
+const FRAME_FROM_OPERAND: [u8; 3] = [0x48, 0x8b, 0xaf];
+
+/// Registers that a C function must give back as they were.
+const CALLEE_SAVED: [Register; 5] = [Register::RBX, Register::R12, Register::R13, Register::R14, Register::R15];
+/// On Windows these too, and xmm6 to xmm15.
+const WINDOWS_SAVED_VECTORS: std::ops::Range<u32> = 6..16;
+
+/// Compiles a pass.
+///
+/// # Errors
+/// What the encoder refused, in words.
+pub(super) fn compile(pass: &Pass, target: Target) -> Result<Compiled, String> {
+    let selection = select(pass, target);
+    let strided = pass.operands.iter().any(|operand| operand.layout == Layout::Strided);
+    let scratch = strided || !selection.accumulators.is_empty();
+    // AVX2 keeps the mask of the tail in the lowest vector register.
+    let first_scratch = u8::from(!target.masks);
+    let reserved = if scratch { usize::from(first_scratch) + 3 } else { 0 };
+    let shape = shape(&selection, target, reserved);
+    let emitter = Emitter {
+        target,
+        assembler: Assembler::new(),
+        frame: Frame::new(target),
+        pool: Pool::default(),
+        operands: Vec::with_capacity(pass.operands.len()),
+        residents: Vec::with_capacity(selection.residents.len()),
+        accumulators: Vec::new(),
+        tail_count: 0,
+        scratch: [first_scratch, first_scratch + 1, first_scratch + 2],
+    };
+    Function { pass, selection, shape, emitter, saved_stack: 0, arguments: 0, spans: 0 }.write()
+}
+
+struct Function<'pass> {
+    pass: &'pass Pass,
+    selection: Selection,
+    shape: Shape,
+    emitter: Emitter,
+    /// Slots: the caller's stack pointer, the operands, the spans left.
+    saved_stack: i32,
+    arguments: i32,
+    spans: i32,
+}
+
+/// The places of the entry that depend on the size of the frame, which is known at the end.
+struct FramePatches {
+    /// The 32-bit size of the frame on the stack.
+    size: usize,
+    /// The instruction that finds the frame.
+    find: usize,
+}
+
+impl Function<'_> {
+    fn write(mut self) -> Result<Compiled, String> {
+        let size = self.emitter.target.dtype.size();
+        self.place_words();
+        let patches = self.enter();
+        self.read_operands();
+        self.place_residents();
+        self.place_accumulators();
+        // From elements to bytes.
+        self.emitter.assembler.emit(Code::Shl_rm64_imm8, [END.into(), (size.trailing_zeros() as u8).into()]);
+        let step = self.step();
+        let limit = Address::at(END, -step);
+        self.emitter.assembler.emit(Code::Lea_r64_m, [LIMIT.into(), limit.into()]);
+        self.load_pinned_constants();
+
+        let span = self.emitter.assembler.label();
+        self.emitter.assembler.bind(span);
+        self.span();
+        let exit = self.emitter.assembler.label();
+        self.next_span(span, exit);
+        self.emitter.assembler.bind(exit);
+        self.leave();
+        self.finish(patches)
+    }
+
+    /// Bytes the index advances in one iteration of the main loop.
+    fn step(&self) -> i32 {
+        (self.shape.copies * self.emitter.target.vector_bytes()) as i32
+    }
+
+    // ---- places
+
+    fn place_words(&mut self) {
+        let frame = &mut self.emitter.frame;
+        self.saved_stack = frame.word();
+        self.arguments = frame.word();
+        self.spans = frame.word();
+        self.emitter.tail_count = frame.word();
+        let mut registers = POINTERS.into_iter();
+        for operand in &self.pass.operands {
+            let walks = operand.layout == Layout::Strided;
+            let in_loop = operand.role != Role::Accumulate && operand.layout != Layout::Broadcast;
+            let register = if in_loop { registers.next() } else { None };
+            let place = OperandPlace {
+                layout: operand.layout,
+                pointer: match register {
+                    Some(register) => Pointer::Register(register),
+                    None => Pointer::Slot(frame.word()),
+                },
+                start: if walks { frame.word() } else { 0 },
+                stride: if walks { frame.word() } else { 0 },
+                step: if walks { frame.word() } else { 0 },
+                offsets: 0,
+            };
+            self.emitter.operands.push(place);
+        }
+        let width = self.emitter.target.vector_bytes();
+        for place in &mut self.emitter.operands {
+            if place.layout == Layout::Strided {
+                place.offsets = frame.slot(width, width);
+            }
+        }
+    }
+
+    fn place_residents(&mut self) {
+        let target = self.emitter.target;
+        for (resident, pinned) in self.selection.residents.iter().zip(&self.shape.pinned) {
+            let (class, home) = match *resident {
+                Resident::Constant { bits } => (Class::Vector, Home::Pool(self.emitter.pool.constant(target, bits))),
+                Resident::Uniform { class } if pinned.is_some() => (class, Home::Nowhere),
+                Resident::Uniform { class } => (class, Home::Fixed(self.emitter.frame.spill_slot(class))),
+            };
+            self.emitter.residents.push(ResidentPlace { class, home, pinned: *pinned });
+        }
+    }
+
+    fn place_accumulators(&mut self) {
+        let bytes = ACCUMULATOR_LANES * self.emitter.target.dtype.size();
+        for index in 0..self.selection.accumulators.len() {
+            let slot = self.emitter.frame.slot(bytes, ALIGNMENT);
+            let registers = self.shape.accumulators.as_ref().map(|first| first[index]);
+            self.emitter.accumulators.push(AccumulatorPlace { slot, registers });
+        }
+    }
+
+    fn load_pinned_constants(&mut self) {
+        let emitter = &mut self.emitter;
+        for place in &emitter.residents {
+            if let (Some(number), Home::Pool(offset)) = (place.pinned, place.home) {
+                let register = emitter.target.vector(number).into();
+                let code = emitter.target.code(Simd::Broadcast);
+                emitter.assembler.emit(code, [register, Address::pool(offset).into()]);
+            }
+        }
+    }
+
+    // ---- entry and exit
+
+    fn saved(&self) -> impl Iterator<Item = Register> + Clone + use<> {
+        let used: Vec<Register> = self
+            .emitter
+            .operands
+            .iter()
+            .filter_map(|place| match place.pointer {
+                Pointer::Register(register) => Some(register),
+                Pointer::Slot(_) => None,
+            })
+            .filter(|register| CALLEE_SAVED.contains(register))
+            .collect();
+        used.into_iter()
+    }
+
+    fn enter(&mut self) -> FramePatches {
+        let saved = self.saved();
+        let assembler = &mut self.emitter.assembler;
+        assembler.with_register(Code::Push_r64, FRAME);
+        saved.for_each(|register| assembler.with_register(Code::Push_r64, register));
+        if cfg!(windows) {
+            enter_from_windows(assembler);
+        }
+        assembler.copy(SCRATCH, Register::RSP);
+        // sub rsp, size; and rsp, -64
+        let size = assembler.raw(&[0x48, 0x81, 0xec, 0, 0, 0, 0]) + 3;
+        assembler.raw(&[0x48, 0x83, 0xe4, 0xc0]);
+        let find = assembler.raw(&FRAME_ON_STACK);
+        assembler.store(slot_address(self.saved_stack), SCRATCH);
+        assembler.store(slot_address(self.arguments), LIMIT);
+        assembler.store(slot_address(self.spans), Register::RDX);
+        FramePatches { size, find }
+    }
+
+    fn leave(&mut self) {
+        let mut saved: Vec<Register> = self.saved().collect();
+        saved.reverse();
+        let assembler = &mut self.emitter.assembler;
+        assembler.emit(Code::VEX_Vzeroupper, []);
+        assembler.load(Register::RSP, slot_address(self.saved_stack));
+        if cfg!(windows) {
+            leave_to_windows(assembler);
+        }
+        saved.into_iter().for_each(|register| assembler.with_register(Code::Pop_r64, register));
+        assembler.with_register(Code::Pop_r64, FRAME);
+        assembler.emit(Code::Retnq, []);
+    }
+
+    fn argument(&self, operand: usize, field: usize) -> i32 {
+        (operand * size_of::<OperandArgument>() + field) as i32
+    }
+
+    fn read_operands(&mut self) {
+        for index in 0..self.pass.operands.len() {
+            let place = self.emitter.operands[index];
+            let pointer = Address::at(LIMIT, self.argument(index, std::mem::offset_of!(OperandArgument, pointer)));
+            let assembler = &mut self.emitter.assembler;
+            match place.pointer {
+                Pointer::Register(register) if place.layout != Layout::Strided => assembler.load(register, pointer),
+                _ => {
+                    let slot = match place.pointer {
+                        Pointer::Slot(slot) if place.layout != Layout::Strided => slot,
+                        _ => place.start,
+                    };
+                    assembler.load(COUNT, pointer);
+                    assembler.store(slot_address(slot), COUNT);
+                }
+            }
+            if place.layout == Layout::Strided {
+                let stride = self.argument(index, std::mem::offset_of!(OperandArgument, stride));
+                self.emitter.assembler.load(COUNT, Address::at(LIMIT, stride));
+                self.emitter.prepare_strided(index);
+            }
+        }
+    }
+
+    // ---- one span
+
+    fn span(&mut self) {
+        let finished = self.emitter.assembler.label();
+        let has_accumulators = !self.selection.accumulators.is_empty();
+        if has_accumulators {
+            self.emitter.reset_accumulators(&self.selection.accumulators);
+        }
+        // An empty span reads nothing, broadcast operands neither.
+        self.emitter.assembler.emit(Code::Test_rm64_r64, [END.into(), END.into()]);
+        self.emitter.assembler.jump(Condition::Zero, finished);
+        let Selection { preheader, preheader_locals, .. } = &self.selection;
+        if !preheader.is_empty() {
+            self.emitter.sequence(Mode::Preheader, preheader, *preheader_locals, 1, self.shape.free);
+        }
+        for place in &self.emitter.operands {
+            if place.layout == Layout::Strided {
+                match place.pointer {
+                    Pointer::Register(register) => self.emitter.assembler.load(register, slot_address(place.start)),
+                    Pointer::Slot(slot) => {
+                        self.emitter.assembler.load(COUNT, slot_address(place.start));
+                        self.emitter.assembler.store(slot_address(slot), COUNT);
+                    }
+                }
+            }
+        }
+        self.emitter.clear_index();
+        self.main_loop();
+        self.tail(finished);
+        self.emitter.assembler.bind(finished);
+        if has_accumulators {
+            let pointers: Vec<i32> = self
+                .emitter
+                .operands
+                .iter()
+                .map(|place| match place.pointer {
+                    Pointer::Slot(slot) => slot,
+                    Pointer::Register(_) => 0,
+                })
+                .collect();
+            self.emitter.finish_accumulators(&self.selection.accumulators, &pointers);
+        }
+    }
+
+    fn main_loop(&mut self) {
+        let step = self.step();
+        let copies = self.shape.copies;
+        let (top, tail) = (self.emitter.assembler.label(), self.emitter.assembler.label());
+        self.emitter.assembler.emit(Code::Test_rm64_r64, [LIMIT.into(), LIMIT.into()]);
+        self.emitter.assembler.jump(Condition::Less, tail);
+        self.emitter.fetch_accumulators();
+        self.emitter.assembler.align(32);
+        self.emitter.assembler.bind(top);
+        let Selection { body, body_locals, .. } = &self.selection;
+        self.emitter.sequence(Mode::Main, body, *body_locals, copies, self.shape.free);
+        self.emitter.assembler.with_number(Code::Add_rm64_imm32, INDEX, step);
+        self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), LIMIT.into()]);
+        self.emitter.assembler.jump(Condition::LessOrEqual, top);
+        self.emitter.keep_accumulators();
+        self.emitter.assembler.bind(tail);
+    }
+
+    fn tail(&mut self, finished: Label) {
+        let target = self.emitter.target;
+        let top = self.emitter.assembler.label();
+        self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), END.into()]);
+        self.emitter.assembler.jump(Condition::AboveOrEqual, finished);
+        self.emitter.assembler.bind(top);
+        self.tail_mask();
+        let Selection { body, body_locals, .. } = &self.selection;
+        // The registers of the accumulators are free again, but nobody needs them.
+        let free = if target.masks { self.shape.free } else { self.shape.free & !(1 << TAIL_VECTOR) };
+        self.emitter.sequence(Mode::Tail, body, *body_locals, 1, free);
+        let width = target.vector_bytes() as i32;
+        self.emitter.assembler.with_number(Code::Add_rm64_imm32, INDEX, width);
+        self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), END.into()]);
+        self.emitter.assembler.jump(Condition::Below, top);
+    }
+
+    /// Makes the mask of the elements that are left, at most a vector.
+    fn tail_mask(&mut self) {
+        let target = self.emitter.target;
+        let count_slot = slot_address(self.emitter.tail_count);
+        let shift = target.dtype.size().trailing_zeros() as u8;
+        let window = if target.masks { 0 } else { self.emitter.pool.tail_window(target) };
+        let assembler = &mut self.emitter.assembler;
+        assembler.copy(COUNT, END);
+        assembler.emit(Code::Sub_r64_rm64, [COUNT.into(), INDEX.into()]);
+        assembler.with_number(Code::Mov_rm64_imm32, SCRATCH, target.vector_bytes() as i32);
+        assembler.emit(Code::Cmp_r64_rm64, [COUNT.into(), SCRATCH.into()]);
+        assembler.emit(Code::Cmova_r64_rm64, [COUNT.into(), SCRATCH.into()]);
+        if target.masks {
+            let (scratch, mask) = (Register::R11D, mask(TAIL_MASK));
+            assembler.emit(Code::Shr_rm32_imm8, [Register::ECX.into(), shift.into()]);
+            assembler.with_number(Code::Mov_rm64_imm32, SCRATCH, 1);
+            assembler.emit(Code::Shl_rm32_CL, [scratch.into(), Register::CL.into()]);
+            assembler.emit(Code::Dec_rm32, [scratch.into()]);
+            assembler.emit(Code::VEX_Kmovw_kr_r32, [mask.into(), scratch.into()]);
+        } else {
+            let mask = target.vector(TAIL_VECTOR);
+            assembler.emit(Code::Lea_r64_m, [SCRATCH.into(), Address::pool(window).into()]);
+            assembler.emit(Code::Sub_r64_rm64, [SCRATCH.into(), COUNT.into()]);
+            assembler.emit(target.code(Simd::Move), [mask.into(), Address::at(SCRATCH, 0).into()]);
+            assembler.emit(Code::Shr_rm32_imm8, [Register::ECX.into(), shift.into()]);
+            assembler.store(count_slot, COUNT);
+        }
+    }
+
+    // ---- the dimension around
+
+    fn next_span(&mut self, span: Label, exit: Label) {
+        let spans = slot_address(self.spans);
+        self.emitter.assembler.emit(Code::Dec_rm64, [spans.into()]);
+        self.emitter.assembler.jump(Condition::Zero, exit);
+        self.emitter.assembler.load(SCRATCH, slot_address(self.arguments));
+        for index in 0..self.pass.operands.len() {
+            let place = self.emitter.operands[index];
+            let field = self.argument(index, std::mem::offset_of!(OperandArgument, outer_stride));
+            let stride = Address::at(SCRATCH, field);
+            let assembler = &mut self.emitter.assembler;
+            match place.pointer {
+                Pointer::Register(register) if place.layout != Layout::Strided => {
+                    assembler.emit(Code::Add_r64_rm64, [register.into(), stride.into()]);
+                }
+                pointer => {
+                    let slot = match pointer {
+                        Pointer::Slot(slot) if place.layout != Layout::Strided => slot,
+                        _ => place.start,
+                    };
+                    assembler.load(COUNT, stride);
+                    assembler.emit(Code::Add_rm64_r64, [slot_address(slot).into(), COUNT.into()]);
+                }
+            }
+        }
+        self.emitter.assembler.jump(Condition::Always, span);
+    }
+
+    // ---- the end
+
+    fn finish(self, patches: FramePatches) -> Result<Compiled, String> {
+        let Emitter { assembler, frame, pool, .. } = self.emitter;
+        let mut bytes = assembler.finish(pool.bytes(), ALIGNMENT)?;
+        let size = frame.size();
+        let outside = size > STACK_LIMIT;
+        let on_stack = if outside { 0u32 } else { size as u32 };
+        bytes[patches.size..patches.size + 4].copy_from_slice(&on_stack.to_le_bytes());
+        if outside {
+            let argument = (self.pass.operands.len() * size_of::<OperandArgument>()) as u32;
+            let find = &mut bytes[patches.find..patches.find + FRAME_ON_STACK.len()];
+            find[..3].copy_from_slice(&FRAME_FROM_OPERAND);
+            find[3..].copy_from_slice(&argument.to_le_bytes());
+        }
+        Ok(Compiled { bytes, outside_frame: if outside { size } else { 0 } })
+    }
+}
+
+fn saved_vector(number: u32) -> (Address, Register) {
+    let offset = 16 * (number - WINDOWS_SAVED_VECTORS.start) as i32;
+    (Address::at(Register::RSP, offset), Register::XMM0 + number)
+}
+
+/// From the Windows convention to System V.
+fn enter_from_windows(assembler: &mut Assembler) {
+    assembler.with_register(Code::Push_r64, Register::RDI);
+    assembler.with_register(Code::Push_r64, Register::RSI);
+    assembler.with_number(Code::Sub_rm64_imm32, Register::RSP, 16 * WINDOWS_SAVED_VECTORS.len() as i32);
+    for number in WINDOWS_SAVED_VECTORS {
+        let (address, register) = saved_vector(number);
+        assembler.emit(Code::VEX_Vmovups_xmmm128_xmm, [address.into(), register.into()]);
+    }
+    assembler.copy(Register::RDI, Register::RCX);
+    assembler.copy(Register::RSI, Register::RDX);
+    assembler.copy(Register::RDX, Register::R8);
+}
+
+/// Undoes [`enter_from_windows`].
+fn leave_to_windows(assembler: &mut Assembler) {
+    for number in WINDOWS_SAVED_VECTORS {
+        let (address, register) = saved_vector(number);
+        assembler.emit(Code::VEX_Vmovups_xmm_xmmm128, [register.into(), address.into()]);
+    }
+    assembler.with_number(Code::Add_rm64_imm32, Register::RSP, 16 * WINDOWS_SAVED_VECTORS.len() as i32);
+    assembler.with_register(Code::Pop_r64, Register::RSI);
+    assembler.with_register(Code::Pop_r64, Register::RDI);
+}

@@ -1,0 +1,150 @@
+//! Accumulators around the loops: their lanes are filled at the start of a span and combined at its end.
+//!
+//! The lanes live in a slot of the frame, in order. The main loop may keep them in registers; the tail always works on
+//! the slot. Combining follows the fixed tree of [`crate::lane::combine_lanes`]: while there are more lanes than a
+//! vector has, whole vectors are combined; then the upper half of a register with the lower, down to one lane.
+
+use super::assemble::{Address, Operand};
+use super::emit::{AccumulatorPlace, Emitter, INDEX, SCRATCH};
+use super::frame::slot_address;
+use super::machine::Accumulator;
+use super::target::Simd;
+use crate::dtype::Dtype;
+use crate::lane::{ACCUMULATOR_LANES, Combine};
+use iced_x86::{Code, Register};
+
+impl Emitter {
+    fn parts(&self) -> usize {
+        ACCUMULATOR_LANES / self.target.lanes()
+    }
+
+    fn part_address(&self, place: AccumulatorPlace, part: usize) -> Address {
+        slot_address(place.slot + (part * self.target.vector_bytes()) as i32)
+    }
+
+    /// Fills the lanes of each accumulator with its identity. Uses the first scratch register.
+    pub(super) fn reset_accumulators(&mut self, accumulators: &[Accumulator]) {
+        for (index, accumulator) in accumulators.iter().enumerate() {
+            let place = self.accumulators[index];
+            let bits = match self.target.dtype {
+                Dtype::F32 => u64::from(accumulator.combine.identity::<f32>().to_bits()),
+                Dtype::F64 => accumulator.combine.identity::<f64>().to_bits(),
+            };
+            let constant = self.pool.constant(self.target, bits);
+            let held = self.vector(self.scratch[0]);
+            self.assembler.emit(self.target.code(Simd::Broadcast), [held, Address::pool(constant).into()]);
+            for part in 0..self.parts() {
+                let address = self.part_address(place, part).into();
+                self.assembler.emit(self.target.code(Simd::Put), [address, held]);
+            }
+        }
+    }
+
+    /// Loads the lanes into the main loop's registers.
+    pub(super) fn fetch_accumulators(&mut self) {
+        self.each_register(|emitter, register, address| {
+            emitter.assembler.emit(emitter.target.code(Simd::Move), [register, address]);
+        });
+    }
+
+    /// Stores the main loop's registers to the lanes.
+    pub(super) fn keep_accumulators(&mut self) {
+        self.each_register(|emitter, register, address| {
+            emitter.assembler.emit(emitter.target.code(Simd::Put), [address, register]);
+        });
+    }
+
+    fn each_register(&mut self, mut visit: impl FnMut(&mut Emitter, Operand, Operand)) {
+        for index in 0..self.accumulators.len() {
+            let place = self.accumulators[index];
+            let Some(first) = place.registers else { continue };
+            for part in 0..self.parts() {
+                let (register, address) = (self.vector(first + part as u8), self.part_address(place, part).into());
+                visit(self, register, address);
+            }
+        }
+    }
+
+    /// Combines the lanes of each accumulator and writes the one element. Every register but the pinned ones and those
+    /// of the main loop's accumulators is free here; `pointers` are the slots of where to write.
+    pub(super) fn finish_accumulators(&mut self, accumulators: &[Accumulator], pointers: &[i32]) {
+        for (index, accumulator) in accumulators.iter().enumerate() {
+            let place = self.accumulators[index];
+            self.combine_parts(accumulator.combine, place);
+            self.combine_within(accumulator.combine);
+            let lowest: Operand = narrow(16, self.scratch[0]).into();
+            let code = match self.target.dtype {
+                Dtype::F32 => Code::VEX_Vmovss_m32_xmm,
+                Dtype::F64 => Code::VEX_Vmovsd_m64_xmm,
+            };
+            self.assembler.load(SCRATCH, slot_address(pointers[accumulator.operand]));
+            self.assembler.emit(code, [Address::at(SCRATCH, 0).into(), lowest]);
+        }
+    }
+
+    /// Whole vectors, in the slot; the last one stays in the first scratch register.
+    fn combine_parts(&mut self, combine: Combine, place: AccumulatorPlace) {
+        let held = self.scratch[0];
+        let held_at = self.vector(held);
+        let mut width = self.parts() / 2;
+        let first = self.part_address(place, 0).into();
+        self.assembler.emit(self.target.code(Simd::Move), [held_at, first]);
+        while width > 0 {
+            for part in (0..width).rev() {
+                let (lower, upper) = (self.part_address(place, part), self.part_address(place, part + width));
+                self.assembler.emit(self.target.code(Simd::Move), [held_at, lower.into()]);
+                self.combine(combine, held, upper.into());
+                if width > 1 {
+                    self.assembler.emit(self.target.code(Simd::Put), [lower.into(), held_at]);
+                }
+            }
+            width /= 2;
+        }
+    }
+
+    /// The upper half of the first scratch register into the lower, until one lane is left. The operations are done
+    /// on whole registers; lanes above are of no interest.
+    fn combine_within(&mut self, combine: Combine) {
+        let held = self.scratch[0];
+        let mut bytes = self.target.vector_bytes();
+        while bytes > self.target.dtype.size() {
+            bytes /= 2;
+            let upper = self.upper_half(held, bytes);
+            self.combine(combine, held, upper);
+        }
+    }
+
+    /// A register (above the scratch ones) with the `bytes` that lie `bytes` above the start of `held`, at its start.
+    fn upper_half(&mut self, held: u8, bytes: usize) -> Operand {
+        let to = self.scratch[2] + 1;
+        let (code, immediate): (Code, u8) = match bytes {
+            32 => (Code::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8, 1),
+            16 => (Code::VEX_Vextractf128_xmmm128_ymm_imm8, 1),
+            8 => (Code::VEX_Vpermilpd_xmm_xmmm128_imm8, 1),
+            _ => {
+                let operands = [narrow(16, to).into(), narrow(16, held).into()];
+                self.assembler.emit(Code::VEX_Vmovshdup_xmm_xmmm128, operands);
+                return self.vector(to);
+            }
+        };
+        let from_bytes = if bytes == 8 { 16 } else { 2 * bytes };
+        let (to_at, from) = (narrow(bytes.max(16), to), narrow(from_bytes, held));
+        self.assembler.emit(code, [to_at.into(), from.into(), immediate.into()]);
+        self.vector(to)
+    }
+
+    /// Sets the index to the start of the span.
+    pub(super) fn clear_index(&mut self) {
+        debug_assert_eq!(INDEX, Register::RAX);
+        self.assembler.emit(Code::Xor_r32_rm32, [Register::EAX.into(), Register::EAX.into()]);
+    }
+}
+
+fn narrow(bytes: usize, number: u8) -> Register {
+    let first = match bytes {
+        16 => Register::XMM0,
+        32 => Register::YMM0,
+        _ => Register::ZMM0,
+    };
+    first + u32::from(number)
+}
