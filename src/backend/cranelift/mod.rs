@@ -5,13 +5,15 @@
 //!
 //! - [`target`]: flags, and what is known of the machine;
 //! - [`body`]: lane operations as instructions, constants in registers;
-//! - [`nest`]: the loops around, and tails.
+//! - [`nest`]: the loops around; [`tail`]: what is left of a span; [`accumulator`]: lanes of reductions.
 //!
 //! Code is entered through `vzeroupper` on machines with AVX. Cranelift spills and copies by legacy SSE instructions, which
 //! cost hundreds of cycles each while upper halves of registers are dirty, and nobody knows what ran before.
 
+mod accumulator;
 mod body;
 mod nest;
+mod tail;
 mod target;
 
 use crate::backend::{Backend, BackendError, Code, disassembly};
@@ -41,14 +43,23 @@ struct Workshop {
     code: Vec<u8>,
 }
 
-thread_local! {
-    static WORKSHOP: RefCell<Workshop> = RefCell::new(Workshop {
-        context: Context::new(),
-        builder: FunctionBuilderContext::new(),
-        control: ControlPlane::default(),
-        code: Vec::new(),
-    });
+impl Workshop {
+    fn new() -> Workshop {
+        Workshop {
+            context: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            control: ControlPlane::default(),
+            code: Vec::new(),
+        }
+    }
 }
+
+thread_local! {
+    static WORKSHOP: RefCell<Workshop> = RefCell::new(Workshop::new());
+}
+
+/// Programs longer than this leave so large a workshop behind that it is thrown away.
+const ORDINARY_LENGTH: usize = 2000;
 
 /// `vzeroupper`, then no-operations up to 16 bytes, which keeps the alignment of everything behind.
 const CLEAR_UPPER_HALVES: [u8; 16] = [0xc5, 0xf8, 0x77, 0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x0f, 0x1f, 0x40, 0];
@@ -110,10 +121,16 @@ impl Backend for Cranelift {
         if nest::needs_rounding(pass) && !self.target.has_rounding {
             return Err(self.unsupported(pass, "rounding to integers needs SSE4.1"));
         }
-        let executable = WORKSHOP.with(|workshop| match workshop.try_borrow_mut() {
-            Ok(mut workshop) => self.executable(pass, &mut workshop),
-            Err(_) => Err(self.unsupported(pass, "this thread is already compiling")),
-        })?;
+        let warm = WORKSHOP.try_with(|workshop| {
+            let mut workshop = workshop.try_borrow_mut().ok()?;
+            let executable = self.executable(pass, &mut workshop);
+            if pass.program.instructions.len() > ORDINARY_LENGTH {
+                *workshop = Workshop::new();
+            }
+            Some(executable)
+        });
+        // A thread that is ending, or compiling already, has no workshop to lend.
+        let executable = warm.ok().flatten().unwrap_or_else(|| self.executable(pass, &mut Workshop::new()))?;
         Ok(Arc::new(CraneliftCode { executable, pass: pass.clone(), target: self.target.clone() }))
     }
 }

@@ -1,10 +1,7 @@
-//! The loops around the body: spans, quanta, tails.
+//! The loops around the body.
 //!
-//! A *quantum* is what one turn of the inner loop takes: `unroll` vectors. The body is in the code once. What is left
-//! of a span behind its last whole quantum goes through that same body by way of a scratch area on the stack, one
-//! quantum for each operand: the elements left are gathered there, the body runs once with scratch for operands, and
-//! what it made is scattered. So a tail costs no second body, reads and writes nothing outside the operands, and works
-//! in place, with any stride, and with accumulators (whose lanes are gathered and scattered like elements).
+//! A *quantum* is what one turn of the inner loop takes: `unroll` vectors. The body is in the code once; what is left
+//! of a span behind its last whole quantum goes through it too, by way of scratch ([`super::tail`]).
 //!
 //! ```text
 //! entry ──► span ──► begin ──────────────┬──► run ──► body ⟲ ──► after ─┬─► next ──► span … return
@@ -15,19 +12,18 @@
 //! ```
 //!
 //! Contiguous operands are addressed from their end by one negative byte index that counts up to zero; strided ones by
-//! pointers that advance. The lanes of accumulators are on the stack and are addressed by the byte index modulo their
-//! size; there are too many to keep in registers, and each is met so seldom that memory is as fast.
+//! pointers that advance; lanes of accumulators by the byte index modulo their size ([`super::accumulator`]).
 
 use super::body::{Body, VECTOR_BYTES};
 use super::target::Target;
-use crate::lane::{ACCUMULATOR_LANES, Combine, Instruction, LaneOp, Layout, OperandArgument, Pass, Role};
+use crate::lane::{ACCUMULATOR_LANES, Combine, Instruction, LaneOp, Layout, OperandArgument, Pass};
 use cranelift::codegen::ir::{BlockArg, Function, MemFlagsData, StackSlot};
 use cranelift::prelude::*;
 use std::mem::{offset_of, size_of};
 
 /// How an operand is reached inside the loop.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
+pub(super) enum Access {
     /// Not at all: it was loaded before.
     Broadcast,
     Contiguous,
@@ -114,41 +110,41 @@ fn accesses(pass: &Pass) -> Vec<Access> {
     access
 }
 
-struct Nest<'a> {
-    pass: &'a Pass,
-    body: Body<'a>,
+pub(super) struct Nest<'a> {
+    pub(super) pass: &'a Pass,
+    pub(super) body: Body<'a>,
     uniform: Vec<bool>,
-    pointer: Type,
-    unroll: usize,
+    pub(super) pointer: Type,
+    pub(super) unroll: usize,
     /// Bytes of a quantum.
-    quantum: i64,
+    pub(super) quantum: i64,
     /// Bytes of an element.
-    size: i64,
-    access: Vec<Access>,
+    pub(super) size: i64,
+    pub(super) access: Vec<Access>,
     /// The scratch area: a quantum for each operand.
-    slot: StackSlot,
+    pub(super) slot: StackSlot,
     /// The lanes of the accumulators, one after the other.
-    lanes: StackSlot,
+    pub(super) lanes: StackSlot,
     /// The function's first parameter.
     arguments: Value,
-    span_bytes: Value,
+    pub(super) span_bytes: Value,
     /// Bytes of the whole quanta of a span.
-    main_bytes: Value,
+    pub(super) main_bytes: Value,
     /// Element strides of the strided operands, by operand; others hold any value.
-    strides: Vec<Value>,
+    pub(super) strides: Vec<Value>,
 }
 
 /// Flags of accesses to elements: they never trap, and nothing is known of their alignment.
-fn plain() -> MemFlagsData {
+pub(super) fn plain() -> MemFlagsData {
     MemFlagsData::new().with_notrap()
 }
 
 /// Flags of accesses to scratch and arguments.
-fn aligned() -> MemFlagsData {
+pub(super) fn aligned() -> MemFlagsData {
     MemFlagsData::trusted()
 }
 
-fn block_arguments(values: impl IntoIterator<Item = Value>) -> Vec<BlockArg> {
+pub(super) fn block_arguments(values: impl IntoIterator<Item = Value>) -> Vec<BlockArg> {
     values.into_iter().map(BlockArg::from).collect()
 }
 
@@ -249,65 +245,6 @@ impl Nest<'_> {
         self.access.iter().enumerate().filter(|(_, access)| **access == Access::Strided).map(|(index, _)| index)
     }
 
-    /// The bytes of the lanes of an accumulator, a power of two.
-    fn lanes_bytes(&self) -> i64 {
-        ACCUMULATOR_LANES as i64 * self.size
-    }
-
-    /// The accumulators: operand, how it combines, and where in `lanes` it is.
-    fn accumulators(&self) -> impl Iterator<Item = (usize, Combine, i32)> {
-        let accumulators = self.access.iter().enumerate().filter_map(|(operand, access)| match access {
-            Access::Accumulator(combine) => Some((operand, *combine)),
-            _ => None,
-        });
-        let bytes = self.lanes_bytes() as i32;
-        accumulators.zip(0..).map(move |((operand, combine), place)| (operand, combine, place * bytes))
-    }
-
-    /// The address of an accumulator's lanes.
-    fn lanes_of(&self, builder: &mut FunctionBuilder, accumulator: usize) -> Value {
-        let place = self.accumulators().find(|(operand, ..)| *operand == accumulator).map_or(0, |(.., place)| place);
-        builder.ins().stack_addr(self.pointer, self.lanes, place)
-    }
-
-    fn start_accumulators(&self, builder: &mut FunctionBuilder) {
-        for (_, combine, place) in self.accumulators() {
-            let identity = self.body.identity(builder, combine);
-            let lanes = builder.ins().stack_addr(self.pointer, self.lanes, place);
-            for offset in (0..self.lanes_bytes() as i32).step_by(VECTOR_BYTES) {
-                builder.ins().store(aligned(), identity, lanes, offset);
-            }
-        }
-    }
-
-    /// Combines the lanes of the accumulators by the tree of [`crate::lane::combine_lanes`], and writes the elements.
-    fn finish_accumulators(&self, builder: &mut FunctionBuilder, pointers: &[Value]) {
-        let float = self.body.types.float;
-        for (operand, combine, place) in self.accumulators() {
-            let lanes = builder.ins().stack_addr(self.pointer, self.lanes, place);
-            let mut vectors: Vec<Value> = (0..self.lanes_bytes() as i32)
-                .step_by(VECTOR_BYTES)
-                .map(|offset| builder.ins().load(float, aligned(), lanes, offset))
-                .collect();
-            // The upper half of the lanes goes into the lower half: first whole vectors, then within the last one.
-            while vectors.len() > 1 {
-                let upper = vectors.split_off(vectors.len() / 2);
-                for (lower, upper) in vectors.iter_mut().zip(upper) {
-                    *lower = self.body.combine(builder, combine, *lower, upper);
-                }
-            }
-            let mut all = vectors[0];
-            let mut half = VECTOR_BYTES / 2;
-            while half >= self.size as usize {
-                let upper = self.body.move_down(builder, all, half);
-                all = self.body.combine(builder, combine, all, upper);
-                half /= 2;
-            }
-            let element = builder.ins().extractlane(all, 0);
-            builder.ins().store(plain(), element, pointers[operand], 0);
-        }
-    }
-
     /// Loads broadcast operands and computes what depends on nothing else. Constants stay without a value: the body
     /// has its own way with them.
     fn uniform_values(&self, builder: &mut FunctionBuilder, pointers: &[Value]) -> Vec<Option<Value>> {
@@ -348,7 +285,12 @@ impl Nest<'_> {
         places
     }
 
-    fn run_arguments(&self, start: Value, in_tail: Value, places: &[Option<(Value, Value)>]) -> Vec<BlockArg> {
+    pub(super) fn run_arguments(
+        &self,
+        start: Value,
+        in_tail: Value,
+        places: &[Option<(Value, Value)>],
+    ) -> Vec<BlockArg> {
         let mut arguments = vec![start, in_tail];
         for (access, place) in self.access.iter().zip(places) {
             match (access, place) {
@@ -487,142 +429,6 @@ impl Nest<'_> {
         }
         vector.unwrap_or_else(|| unreachable!("a vector has lanes"))
     }
-
-    /// Copies what is left of a span into scratch, and runs the body there.
-    fn gather(&self, builder: &mut FunctionBuilder, gather: Block, run: Block, pointers: &[Value], rest: Value) {
-        builder.switch_to_block(gather);
-        let scratch = builder.ins().stack_addr(self.pointer, self.slot, 0);
-        let taken = |role: Role| role != Role::Write;
-        let copies = self.tail_copies(builder, pointers, rest, taken);
-        // Lanes past the last element repeat the first one left, so that they cost no more than it does: what lies on
-        // the stack may be subnormal, and slow.
-        for copy in &copies {
-            let first = match copy.stride {
-                Some(_) => copy.base,
-                None => builder.ins().isub(copy.base, rest),
-            };
-            let element = builder.ins().load(self.body.types.float_lane, plain(), first, 0);
-            let filled = builder.ins().splat(self.body.types.float, element);
-            for vector in 0..self.unroll {
-                let place = copy.operand as i64 * self.quantum + (vector * VECTOR_BYTES) as i64;
-                builder.ins().store(aligned(), filled, scratch, place as i32);
-            }
-        }
-        let ready = builder.create_block();
-        self.copy_loop(builder, &copies, scratch, rest, ready, true);
-        builder.switch_to_block(ready);
-        let start = builder.ins().iconst(self.pointer, -self.quantum);
-        let in_tail = builder.ins().iconst(types::I8, 1);
-        let stride = builder.ins().iconst(self.pointer, self.size);
-        let places: Vec<Option<(Value, Value)>> = self
-            .access
-            .iter()
-            .enumerate()
-            .map(|(operand, access)| {
-                let place = operand as i64 * self.quantum;
-                match access {
-                    Access::Broadcast => None,
-                    Access::Contiguous => Some(place + self.quantum),
-                    Access::Strided | Access::Accumulator(_) => Some(place),
-                }
-                .map(|place| (builder.ins().iadd_imm_s(scratch, place), stride))
-            })
-            .collect();
-        builder.ins().jump(run, &self.run_arguments(start, in_tail, &places));
-    }
-
-    /// Copies what the body made out of scratch.
-    fn scatter(&self, builder: &mut FunctionBuilder, scatter: Block, next: Block, pointers: &[Value], rest: Value) {
-        builder.switch_to_block(scatter);
-        let scratch = builder.ins().stack_addr(self.pointer, self.slot, 0);
-        let copies = self.tail_copies(builder, pointers, rest, |role| role != Role::Read);
-        self.copy_loop(builder, &copies, scratch, rest, next, false);
-    }
-
-    /// Where the tails of the operands are.
-    fn tail_copies(
-        &self,
-        builder: &mut FunctionBuilder,
-        pointers: &[Value],
-        rest: Value,
-        wanted: impl Fn(Role) -> bool,
-    ) -> Vec<TailCopy> {
-        let mut copies = Vec::new();
-        for (operand, access) in self.access.iter().enumerate() {
-            if !wanted(self.pass.operands[operand].role) {
-                continue;
-            }
-            let pointer = pointers[operand];
-            let (base, stride) = match access {
-                Access::Broadcast => continue,
-                Access::Contiguous => (builder.ins().iadd(pointer, self.span_bytes), None),
-                Access::Accumulator(_) => {
-                    let lane = builder.ins().band_imm_u(self.main_bytes, self.lanes_bytes() - 1);
-                    let lanes = self.lanes_of(builder, operand);
-                    let place = builder.ins().iadd(lanes, lane);
-                    (builder.ins().iadd(place, rest), None)
-                }
-                Access::Strided => {
-                    let elements = builder.ins().ushr_imm_u(self.main_bytes, i64::from(self.size.trailing_zeros()));
-                    let bytes = builder.ins().imul(elements, self.strides[operand]);
-                    (builder.ins().iadd(pointer, bytes), Some(self.strides[operand]))
-                }
-            };
-            copies.push(TailCopy { operand, base, stride });
-        }
-        copies
-    }
-
-    /// One loop that copies the elements left, one of each operand a turn; goes to `then`.
-    fn copy_loop(
-        &self,
-        builder: &mut FunctionBuilder,
-        copies: &[TailCopy],
-        scratch: Value,
-        rest: Value,
-        then: Block,
-        into_scratch: bool,
-    ) {
-        if copies.is_empty() {
-            builder.ins().jump(then, &[]);
-            return;
-        }
-        let turn = builder.create_block();
-        let start = builder.ins().ineg(rest);
-        let scratch_end = builder.ins().iadd(scratch, rest);
-        let strided = |copy: &&TailCopy| copy.stride.is_some();
-        let first = std::iter::once(start).chain(copies.iter().filter(strided).map(|copy| copy.base));
-        builder.ins().jump(turn, &block_arguments(first));
-        builder.switch_to_block(turn);
-        let index = builder.append_block_param(turn, self.pointer);
-        let here = builder.ins().iadd(scratch_end, index);
-        let mut advanced = Vec::new();
-        for copy in copies {
-            let there = match copy.stride {
-                None => builder.ins().iadd(copy.base, index),
-                Some(stride) => {
-                    let place = builder.append_block_param(turn, self.pointer);
-                    advanced.push(builder.ins().iadd(place, stride));
-                    place
-                }
-            };
-            let offset = (copy.operand as i64 * self.quantum) as i32;
-            let ((from, from_offset), (to, to_offset)) =
-                if into_scratch { ((there, 0), (here, offset)) } else { ((here, offset), (there, 0)) };
-            let element = builder.ins().load(self.body.types.int_lane, plain(), from, from_offset);
-            builder.ins().store(plain(), element, to, to_offset);
-        }
-        let index = builder.ins().iadd_imm_s(index, self.size);
-        let again = block_arguments(std::iter::once(index).chain(advanced));
-        builder.ins().brif(index, turn, &again, then, &[]);
-    }
-}
-
-/// The tail of one operand: its end if contiguous, its beginning if strided.
-struct TailCopy {
-    operand: usize,
-    base: Value,
-    stride: Option<Value>,
 }
 
 /// Whether the program rounds to integers, which very old x86-64 machines have no instruction for.
