@@ -3,9 +3,9 @@
 //! It serves every target Cranelift has, at the hardware's width on AArch64; on x86-64, where its vectors end at half or
 //! a quarter of the registers, it stands behind the wide backend and before the interpreter.
 //!
-//! - [`target`]: flags, and what is known of the machine;
-//! - [`body`]: lane operations as instructions, constants in registers;
-//! - [`nest`]: the loops around; [`tail`]: what is left of a span; [`accumulator`]: lanes of reductions.
+//! - `target`: flags, and what is known of the machine;
+//! - `body`: lane operations as instructions, constants in registers;
+//! - `nest`: the loops around; `tail`: what is left of a span; `accumulator`: lanes of reductions.
 //!
 //! Code is entered through `vzeroupper` on machines with AVX. Cranelift spills and copies by legacy SSE instructions, which
 //! cost hundreds of cycles each while upper halves of registers are dirty, and nobody knows what ran before.
