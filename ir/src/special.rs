@@ -26,6 +26,9 @@ pub fn erfcx(x: f64) -> f64 {
     if x.is_nan() {
         return x;
     }
+    if x < -27.0 {
+        return f64::INFINITY;
+    }
     if x < 10.0 {
         let square = x * x;
         let error = libm::fma(x, x, -square);

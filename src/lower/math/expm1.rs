@@ -1,0 +1,65 @@
+//! eˣ − 1: `expm1`, and `expm1_nonpositive` for half the price.
+//!
+//! Reduction as in `exp`; with s = 2ⁿ and p = eʳ − 1, eˣ − 1 = s·p + (s − 1), where s − 1 is exact or harmless. The general
+//! one computes half the result, so that s stays finite up to the overflow threshold. Float32: 0.95 ULP for x ≤ 0 in 13
+//! ops; 1.52 ULP over all inputs in 19.
+
+use super::exp::{LOG2_E, bias, ln2_parts, magic, mantissa};
+use super::notation::{Term, hex};
+use crate::dtype::Dtype;
+
+/// (eʳ − 1 − r) / r² for float32, |r| ≤ 0.3468.
+pub(super) const EXPM1_F32: [f64; 5] =
+    [hex("0x1.fffffep-2"), hex("0x1.5554bp-3"), hex("0x1.555718p-5"), hex("0x1.1227bp-7"), hex("0x1.6b7168p-10")];
+
+/// eˣ − 1 for x ≤ 0.
+pub(super) fn expm1_nonpositive(x: Term<'_>) -> Term<'_> {
+    match x.dtype() {
+        Dtype::F32 => expm1_nonpositive_f32(x),
+        Dtype::F64 => expm1_f64(x),
+    }
+}
+
+fn expm1_nonpositive_f32(x: Term<'_>) -> Term<'_> {
+    let x = x.at_least(-25.0);
+    let magic = magic(Dtype::F32) + bias(Dtype::F32);
+    let t = x.times_plus(LOG2_E, magic);
+    let n = t - magic;
+    // One constant is enough with FMA: n · 1.9e-9 · 2ⁿ is nothing. Without it the product must be exact.
+    let r = if x.scope().has_fma() {
+        n.times_plus(-std::f64::consts::LN_2, x)
+    } else {
+        let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+        n.times_plus(-ln2_low, n.times_plus(-ln2_high, x))
+    };
+    let p = (r * r).times_plus(r.polynomial(&EXPM1_F32), r);
+    let s = (t.bits() << mantissa(Dtype::F32)).float();
+    s.times_plus(p, s - 1.0)
+}
+
+/// eˣ − 1.
+pub(super) fn expm1(x: Term<'_>) -> Term<'_> {
+    match x.dtype() {
+        Dtype::F32 => expm1_f32(x),
+        Dtype::F64 => expm1_f64(x),
+    }
+}
+
+fn expm1_f32(x: Term<'_>) -> Term<'_> {
+    let magic = magic(Dtype::F32) + bias(Dtype::F32) - 1.0;
+    let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+    let clamped = x.at_most(89.0).at_least(-25.0);
+    let t = clamped.times_plus(LOG2_E, magic);
+    let n = t - magic;
+    let r = n.times_plus(-ln2_high, clamped);
+    let r = n.times_plus(-ln2_low, r);
+    let p = (r * r).times_plus(r.polynomial(&EXPM1_F32), r);
+    let s = (t.bits() << mantissa(Dtype::F32)).float();
+    let half = s.times_plus(p, s - 0.5);
+    // Next to zero half the result loses the last bit of a subnormal, and the sign of −0.
+    x.abs().less(hex("0x1p-30")).select(x, half + half)
+}
+
+fn expm1_f64(x: Term<'_>) -> Term<'_> {
+    todo!()
+}

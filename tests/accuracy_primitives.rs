@@ -1,0 +1,272 @@
+//! Holds every special function to its bound: float32 on a dense sample of all bit patterns against the float64 meaning
+//! of the op table, float64 against values of arbitrary precision (`tests/data/float64`, made by mpmath), both as
+//! lowered for machines with a fused multiply-add and without.
+
+use fuselet::backend::interpreter::Interpreter;
+use fuselet::backend::{Backend, Code};
+use fuselet::dtype::Dtype;
+use fuselet::isa::Isa;
+use fuselet::lane::{LaneBuilder, Layout, Operand, OperandArgument, OperandId, Pass, Role};
+use fuselet_ir::Op;
+use fuselet_ir::ulp::ulp_distance_f32;
+use std::sync::Arc;
+
+/// Elements a run: as many as fit into the cache.
+const BLOCK: usize = 4096;
+
+/// One op, compiled by the interpreter.
+struct Primitive {
+    op: Op,
+    code: Arc<dyn Code>,
+    operations: usize,
+}
+
+impl Primitive {
+    /// The op as lowered with or without FMA; `None` if the host has no FMA to run it.
+    fn new(op: Op, dtype: Dtype, fma: bool) -> Option<Primitive> {
+        let isa = if fma { Isa::detect() } else { Isa::Baseline };
+        if isa.has_fma() != fma {
+            return None;
+        }
+        let mut builder = LaneBuilder::new(dtype, fma);
+        let arguments: Vec<_> = (0..op.arity()).map(|index| builder.load(OperandId(index as u32))).collect();
+        let result = fuselet::lower::lower(&mut builder, op, &arguments);
+        builder.store(OperandId(op.arity() as u32), result);
+        let operand = |role, name: &str| Operand { role, dtype, layout: Layout::Contiguous, name: name.to_owned() };
+        let mut operands: Vec<_> = op.row().arguments.iter().map(|name| operand(Role::Read, name)).collect();
+        operands.push(operand(Role::Write, "y"));
+        let pass = Pass { name: op.name().to_owned(), program: builder.finish(), operands };
+        pass.verify().unwrap_or_else(|error| panic!("{error}"));
+        let operations = pass.program.operation_count();
+        // The widest level runs programs without FMA just as well, and faster.
+        let code = Interpreter::new(Isa::detect()).compile(&pass).expect("the interpreter compiles every pass");
+        Some(Primitive { op, code, operations })
+    }
+
+    fn run<T: Copy + Default>(&self, arguments: &[&[T]]) -> Vec<T> {
+        assert_eq!(arguments.len(), self.op.arity());
+        let length = arguments.first().map_or(1, |argument| argument.len());
+        let mut result = vec![T::default(); length];
+        let argument = |pointer: *mut T| OperandArgument { pointer: pointer.cast(), stride: 0, outer_stride: 0 };
+        let mut operands: Vec<_> = arguments.iter().map(|array| argument(array.as_ptr().cast_mut())).collect();
+        operands.push(argument(result.as_mut_ptr()));
+        // SAFETY: every operand has `length` elements of the pass's dtype; the result is written by this call alone.
+        unsafe { self.code.run(&operands, length, 1) };
+        result
+    }
+}
+
+/// Every 4093rd bit pattern, and every 149th where functions bend: 2⁻¹³ ≤ |x| < 2⁷.
+fn dense_sample() -> Vec<f32> {
+    let all = (0..=u32::MAX).step_by(4093);
+    let bend = (0x3900_0000..0x4300_0000u32).step_by(149).flat_map(|bits| [bits, bits | 0x8000_0000]);
+    let specials =
+        [0, 1, 0x007f_ffff, 0x0080_0000, 0x3f80_0000, 0x7f7f_ffff, 0x7f80_0000, 0x7fc0_0000, 0x7fff_ffff, 0x7f80_0001];
+    let specials = specials.into_iter().flat_map(|bits: u32| [bits, bits | 0x8000_0000]);
+    all.chain(bend).chain(specials).map(f32::from_bits).collect()
+}
+
+/// The worst distance of a function, and where.
+#[derive(Clone, Copy, Debug)]
+struct Worst {
+    ulp: f64,
+    x: f32,
+    got: f32,
+    truth: f64,
+}
+
+fn worst_of(primitive: &Primitive, sample: &[f32]) -> Worst {
+    let mut worst = Worst { ulp: 0.0, x: 0.0, got: 0.0, truth: 0.0 };
+    for block in sample.chunks(BLOCK) {
+        for (x, got) in block.iter().zip(primitive.run(&[block])) {
+            let truth = (primitive.op.row().meaning)([f64::from(*x), 0.0, 0.0]);
+            let ulp = ulp_distance_f32(got, truth);
+            if !(ulp <= worst.ulp) {
+                worst = Worst { ulp, x: *x, got, truth };
+            }
+        }
+    }
+    worst
+}
+
+/// One-argument functions: op, domain, bound in ULP with FMA and without.
+const UNARY_F32: &[(Op, f32, f32, f64, f64)] = &[
+    (Op::Exp, f32::NEG_INFINITY, f32::INFINITY, 0.9, 1.17),
+    (Op::Expm1, f32::NEG_INFINITY, f32::INFINITY, 1.53, 1.7),
+    (Op::Log, f32::NEG_INFINITY, f32::INFINITY, 0.86, 0.86),
+    (Op::Log1p, f32::NEG_INFINITY, f32::INFINITY, 1.45, 1.45),
+    (Op::Tanh, f32::NEG_INFINITY, f32::INFINITY, 1.96, 2.51),
+    (Op::Sin, f32::NEG_INFINITY, f32::INFINITY, 1.0, 1.0),
+    (Op::Cos, f32::NEG_INFINITY, f32::INFINITY, 1.0, 1.0),
+    (Op::Erf, f32::NEG_INFINITY, f32::INFINITY, 1.05, 1.3),
+    (Op::Erfc, f32::NEG_INFINITY, f32::INFINITY, 3.2, 4.0),
+    (Op::Erfcx, f32::NEG_INFINITY, f32::INFINITY, 3.0, 3.5),
+    (Op::NormalCdf, f32::NEG_INFINITY, f32::INFINITY, 3.0, 3.9),
+    (Op::TanhGap, f32::NEG_INFINITY, f32::INFINITY, 3.3, 3.3),
+    (Op::ExpNegScaled, 0.0, 110.0, 0.9, 1.17),
+    (Op::Expm1Nonpositive, f32::NEG_INFINITY, 0.0, 0.96, 1.0),
+    (Op::Log1pUnit, 0.0, 1.0, 1.05, 1.5),
+    (Op::NormalTailScaled, 0.0, 16.0, 3.3, 4.5),
+];
+
+#[test]
+fn float32_primitives_hold_their_bounds() {
+    let sample = dense_sample();
+    let mut broken = Vec::new();
+    for &(op, low, high, with_fma, without_fma) in UNARY_F32 {
+        let whole = low == f32::NEG_INFINITY && high == f32::INFINITY;
+        let sample: Vec<f32> = sample.iter().copied().filter(|x| whole || (low <= *x && *x <= high)).collect();
+        for (fma, bound) in [(true, with_fma), (false, without_fma)] {
+            let Some(primitive) = Primitive::new(op, Dtype::F32, fma) else { continue };
+            let worst = worst_of(&primitive, &sample);
+            println!(
+                "{:20} {:8} {:3} ops  {:.4} ULP at {:e} ({:#010x}): {:e} for {:e}",
+                op.name(),
+                if fma { "fma" } else { "no fma" },
+                primitive.operations,
+                worst.ulp,
+                worst.x,
+                worst.x.to_bits(),
+                worst.got,
+                worst.truth
+            );
+            if !(worst.ulp <= bound) {
+                broken.push(format!("{} ({}): {worst:?}", op.name(), if fma { "fma" } else { "no fma" }));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// xʸ within this of the truth, with FMA and without.
+const POW_F32: f64 = 1.1;
+
+#[test]
+fn float32_pow_is_right_wherever_the_result_is_finite_and_in_every_special_case() {
+    let specials = [
+        0.0,
+        1.0,
+        2.0,
+        3.0,
+        0.5,
+        1.5,
+        16_777_216.0,
+        16_777_215.0,
+        8_388_607.5,
+        1e30,
+        1e-30,
+        f32::from_bits(1),
+        f32::MAX,
+        f32::MIN_POSITIVE,
+        f32::INFINITY,
+    ];
+    let specials: Vec<f32> = specials.into_iter().flat_map(|x| [x, -x]).chain([f32::NAN]).collect();
+    let mut pairs: Vec<(f32, f32)> = specials.iter().flat_map(|x| specials.iter().map(move |y| (*x, *y))).collect();
+    // Bases over all exponents, and for each an exponent that spreads the results over the whole range.
+    let mut state = 1u64;
+    for bits in (0x0000_0001..0x7f80_0000u32).step_by(2039) {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let x = f32::from_bits(bits);
+        let unit = (state >> 40) as f32 / 16_777_216.0;
+        pairs.push((x, (unit * 280.0 - 150.0) / x.log2()));
+        let near_one = 1.0 + (unit - 0.5) * 2f32.powi(-((state >> 20 & 15) as i32));
+        pairs.push((near_one, ((state >> 4 & 0xffff) as f32 / 65536.0 * 280.0 - 150.0) / near_one.log2()));
+        pairs.push((-x, (unit * 20.0).round()));
+    }
+    let (x, y): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
+    for fma in [true, false] {
+        let Some(primitive) = Primitive::new(Op::Pow, Dtype::F32, fma) else { continue };
+        let mut worst = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for ((x, y), got) in x.iter().zip(&y).zip(primitive.run(&[&x, &y])) {
+            let truth = libm::pow(f64::from(*x), f64::from(*y));
+            let ulp = ulp_distance_f32(got, truth);
+            assert!(ulp <= 2.0, "{x:e} ^ {y:e} = {truth:e}, got {got:e}");
+            assert!(
+                truth != 0.0 || got.to_bits() == (truth as f32).to_bits(),
+                "the sign of {x:e} ^ {y:e} is that of {truth:e}, got {got:e}"
+            );
+            if ulp > worst.0 {
+                worst = (ulp, *x, *y, got, truth);
+            }
+        }
+        println!("pow fma={fma} {} ops {worst:?}", primitive.operations);
+        assert!(worst.0 <= POW_F32, "{worst:?}");
+    }
+}
+
+/// Numbers that bite: zeros, subnormals, neighbours of powers of two, extremes, infinities, NaN.
+fn biting<T: Copy>(from: impl Fn(f64) -> T, bits: &[T]) -> Vec<T> {
+    let numbers = [0.0, 1.0, 1.5, 2.0, 3.0, 1e-3, 1e3, 1e10, 1e-10, f64::INFINITY];
+    let both = numbers.into_iter().flat_map(|x| [x, -x]).chain([f64::NAN]);
+    both.map(from).chain(bits.iter().copied()).collect()
+}
+
+fn all_pairs<T: Copy>(numbers: &[T]) -> (Vec<T>, Vec<T>) {
+    numbers.iter().flat_map(|a| numbers.iter().map(move |b| (*a, *b))).unzip()
+}
+
+#[test]
+fn selections_and_error_terms_have_the_bits_of_the_op_table() {
+    let bits = [1, 0x8000_0001, 0x007f_ffff, 0x0080_0000, 0x3f80_0001, 0x3f7f_ffff, 0x7f7f_ffff, 0xff7f_ffff];
+    let mut numbers = biting(|x| x as f32, &bits.map(f32::from_bits));
+    let mut state = 7u64;
+    for _ in 0..300 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        numbers.push(f32::from_bits((state >> 32) as u32));
+    }
+    let (a, b) = all_pairs(&numbers);
+    for fma in [true, false] {
+        for op in [Op::Minimum, Op::Maximum, Op::CopySign, Op::DifferenceError] {
+            let Some(primitive) = Primitive::new(op, Dtype::F32, fma) else { continue };
+            for ((a, b), got) in a.iter().zip(&b).zip(primitive.run(&[&a, &b])) {
+                let truth = match op {
+                    // Exact in float64 only for close exponents; TwoSum holds for all.
+                    Op::DifferenceError if (a - b).is_finite() => {
+                        let b_part = a - (a - b);
+                        f64::from((a - ((a - b) + b_part)) + (b_part - b))
+                    }
+                    Op::DifferenceError => 0.0,
+                    _ => (op.row().meaning)([f64::from(*a), f64::from(*b), 0.0]),
+                } as f32;
+                let equal = got.to_bits() == truth.to_bits()
+                    || (got.is_nan() && truth.is_nan())
+                    || (op == Op::DifferenceError && got == truth);
+                assert!(equal, "{}({a:e}, {b:e}) fma={fma}: {got:e} for {truth:e}", op.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn emulated_fma_differs_from_the_instruction_by_a_double_rounding_at_most() {
+    let bits = [1, 0x8000_0001, 0x007f_ffff, 0x0080_0000, 0x3f80_0001, 0x3f7f_ffff, 0x7f7f_ffff, 0xff7f_ffff];
+    let mut numbers = biting(|x| x as f32, &bits.map(f32::from_bits));
+    let mut state = 11u64;
+    for _ in 0..70 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        numbers.push(f32::from_bits((state >> 32) as u32));
+        numbers.push(1.0 + (state >> 40) as f32 / 16_777_216.0);
+    }
+    let (mut a, mut b, mut c) = (Vec::new(), Vec::new(), Vec::new());
+    for x in &numbers {
+        for y in &numbers {
+            for z in numbers.iter().copied().chain([-(x * y), x * y, (-(x * y)).next_up()]) {
+                a.push(*x);
+                b.push(*y);
+                c.push(z);
+            }
+        }
+    }
+    for fma in [true, false] {
+        let Some(primitive) = Primitive::new(Op::Fma, Dtype::F32, fma) else { continue };
+        let mut different = 0;
+        for (((a, b), c), got) in a.iter().zip(&b).zip(&c).zip(primitive.run(&[&a, &b, &c])) {
+            let truth = a.mul_add(*b, *c);
+            let steps = fuselet_ir::ulp::ulp_steps_f32(got, truth);
+            assert!(steps <= u32::from(!fma), "fma({a:e}, {b:e}, {c:e}) fma={fma}: {got:e} for {truth:e}");
+            different += usize::from(steps != 0);
+        }
+        println!("fma={fma} {} ops: {different} of {} rounded twice", primitive.operations, a.len());
+        assert!(different * 100 <= a.len(), "double roundings are rare");
+    }
+}
