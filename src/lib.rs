@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod code_memory;
 pub mod dtype;
+pub mod fuse;
 pub mod isa;
 pub mod lane;
 pub mod lower;
