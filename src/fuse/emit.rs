@@ -18,17 +18,14 @@ pub enum Form {
     Strip,
 }
 
-/// Writes a pass. `layouts` has one entry for each of the pass's slots. In [`Form::Strip`] each reduction slot is a
+/// Writes a pass of a stage of a kernel, for lanes of a dtype, on a machine with or without fma. `layouts` has one entry for each of the pass's slots. In [`Form::Strip`] each reduction slot is a
 /// written strip, and one more operand for each, in order, is appended: the same strip as it is read.
 pub fn emit(
-    graph: &Graph,
-    kernel: &KernelPlan,
-    stage: &Stage,
+    (graph, kernel, stage): (&Graph, &KernelPlan, &Stage),
     pass: &PassPlan,
     form: Form,
     layouts: &[Layout],
-    dtype: Dtype,
-    fma: bool,
+    (dtype, fma): (Dtype, bool),
 ) -> Pass {
     let mut operands: Vec<Operand> = pass
         .slots
@@ -72,12 +69,16 @@ pub fn emit(
                 let arguments: Vec<Value> = arguments.iter().map(|argument| values[argument]).collect();
                 lower::lower(&mut builder, *op, &arguments)
             }
-            // A reduction over axes of length 1 is its argument; the threshold of a single element is 1 below it.
+            // A reduction over axes of length 1 is its argument (a zero as +0, like every result of a reduction); the
+            // threshold of a single element is 1 below it.
             Node::Reduce { reduction: Reduction::SparsemaxTau, argument, .. } => {
                 let one = builder.number(1.0);
                 builder.sub(values[argument], one)
             }
-            Node::Reduce { argument, .. } => values[argument],
+            Node::Reduce { argument, .. } => {
+                let zero = builder.number(0.0);
+                builder.add(values[argument], zero)
+            }
             Node::Input(_) | Node::Half { .. } => unreachable!("inputs and halves are sources"),
         };
         values.insert(*node, value);

@@ -11,6 +11,7 @@ mod plan;
 mod report;
 mod sink;
 
+pub(crate) use emit::combine_of;
 pub use emit::{Form, emit};
 pub use plan::{Buffer, Extent, KernelPlan, PassPlan, Plan, Sink, Slot, Source, Stage, StageReduction, Temporary};
 pub use report::Note;
@@ -198,4 +199,9 @@ fn positions<'a>(
         })
         .filter(move |(_, kernel, _, pass)| wanted(kernel, pass))
         .map(|(at, _, place, _)| (at, place))
+}
+
+/// Roughly how many lane ops a kernel does for each element of its domain.
+pub(crate) fn kernel_work(graph: &Graph, kernel: &KernelPlan) -> usize {
+    kernel.stages.iter().flat_map(|stage| &stage.along.nodes).map(|node| partition::node_cost(graph.node(*node))).sum()
 }

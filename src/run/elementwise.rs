@@ -1,0 +1,117 @@
+//! Runs elementwise kernels: one pass over the whole domain.
+//!
+//! The domain's dimensions merge as far as strides allow. The innermost is the span, the next the dimension around it,
+//! which the code walks itself; what is left is walked here.
+
+use super::operands::{self, Bound, Dimension, Nest};
+use super::prepared::{Layouts, Position, PreparedKernel, PreparedPlan};
+use super::{Arrays, Mode, threads};
+use crate::backend::Code;
+use crate::engine::Engine;
+use crate::fuse::{Form, KernelPlan, Slot};
+use crate::lane::{OperandArgument, Role};
+use crate::tensor::MAX_RANK;
+use smallvec::SmallVec;
+
+/// A span shorter than this is given up for a longer dimension, if there is one of [`LONG_SPAN`]: gathering lanes is then
+/// cheaper than a loop of its own for each few elements.
+const SHORT_SPAN: usize = 4;
+const LONG_SPAN: usize = 16;
+
+/// Runs the kernel.
+///
+/// # Safety
+/// As [`super::run`].
+pub(crate) unsafe fn run(
+    engine: &Engine,
+    prepared: &PreparedPlan,
+    kernel: &PreparedKernel,
+    plan: &KernelPlan,
+    arrays: &Arrays<'_>,
+) {
+    let pass = &plan.stages[0].along;
+    let rank = plan.domain.len();
+    debug_assert!(rank <= MAX_RANK);
+    let bounds: SmallVec<[Bound; 8]> = pass
+        .slots
+        .iter()
+        .map(|slot| match slot {
+            Slot::Source(at) => operands::bind_source(&plan.sources[*at], arrays.get(plan.sources[*at].buffer), rank),
+            Slot::Sink(at) => operands::bind(arrays.get(plan.sinks[*at].buffer), &[], rank),
+            _ => unreachable!("an elementwise kernel has sources and sinks only"),
+        })
+        .collect();
+    let role = |at: usize| if matches!(pass.slots[at], Slot::Sink(_)) { Role::Write } else { Role::Read };
+    let leader = pass.slots.iter().position(|slot| matches!(slot, Slot::Sink(_)));
+    let Some(mut nest) = operands::nest(&plan.domain, arrays.sizes, 0..rank, &bounds, leader) else { return };
+    if nest.is_empty() {
+        nest.push(Dimension { length: 1, strides: SmallVec::from_elem(0, bounds.len()) });
+    }
+    lengthen_span(&mut nest);
+    let size = prepared.dtype.size();
+    let span = &nest[nest.len() - 1];
+    let layouts: Layouts =
+        span.strides.iter().enumerate().map(|(at, s)| operands::layout(role(at), *s, span.length, size)).collect();
+    let code = prepared.code(engine, kernel, 0, Position::Along, Form::Span, &layouts);
+    if arrays.mode == Mode::Compile {
+        return;
+    }
+    let elements = nest.iter().fold(1usize, |product, dimension| product.saturating_mul(dimension.length));
+    let parts = threads::parts(engine, elements, kernel.work);
+    if parts == 1 {
+        // SAFETY: the caller's promise, for the whole domain.
+        unsafe { run_nest(code, &bounds, &nest) };
+        return;
+    }
+    // Split the longest dimension. Parts of the span are whole cache lines of lanes.
+    let longest = (0..nest.len()).max_by_key(|at| nest[*at].length).unwrap_or(0);
+    let grain = if longest == nest.len() - 1 { 64 } else { 1 };
+    threads::split(nest[longest].length, grain, parts, |first, count| {
+        let mut part = nest.clone();
+        part[longest].length = count;
+        let mut moved = bounds.clone();
+        for (bound, stride) in moved.iter_mut().zip(&nest[longest].strides) {
+            bound.pointer = bound.pointer.wrapping_offset(stride * first as isize);
+        }
+        // SAFETY: the caller's promise, for a part of the domain that no other thread has.
+        unsafe { run_nest(code, &moved, &part) };
+    });
+}
+
+/// Swaps a very short span for a longer dimension.
+fn lengthen_span(nest: &mut Nest) {
+    let last = nest.len() - 1;
+    if nest[last].length >= SHORT_SPAN {
+        return;
+    }
+    if let Some(longest) = (0..last).max_by_key(|at| nest[*at].length)
+        && nest[longest].length >= LONG_SPAN
+    {
+        let span = nest.remove(longest);
+        nest.push(span);
+    }
+}
+
+/// # Safety
+/// Every element the nest reaches from the bounds' pointers is valid, as [`Code::run`] asks.
+unsafe fn run_nest(code: &dyn Code, bounds: &[Bound], nest: &[Dimension]) {
+    let (span, rest) = nest.split_last().expect("a nest has a span");
+    let mut arguments: SmallVec<[OperandArgument; 8]> =
+        bounds.iter().zip(&span.strides).map(|(bound, stride)| operands::argument(bound.pointer, *stride, 0)).collect();
+    let Some((outer, rest)) = rest.split_last() else {
+        // SAFETY: the caller's promise.
+        unsafe { code.run(&arguments, span.length, 1) };
+        return;
+    };
+    for (argument, stride) in arguments.iter_mut().zip(&outer.strides) {
+        argument.outer_stride = *stride;
+    }
+    let mut offsets: SmallVec<[isize; 8]> = SmallVec::from_elem(0, bounds.len());
+    operands::walk(rest, &mut offsets, &mut |offsets| {
+        for ((argument, bound), offset) in arguments.iter_mut().zip(bounds).zip(offsets) {
+            argument.pointer = bound.pointer.wrapping_offset(*offset);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { code.run(&arguments, span.length, outer.length) };
+    });
+}
