@@ -263,8 +263,14 @@ fn choose(choice: BackendChoice, isa: Isa) -> Result<Arc<dyn Backend>, EngineErr
     })
 }
 
+#[cfg(target_arch = "x86_64")]
+fn wide(isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
+    Ok(Arc::new(crate::backend::wide::Wide::new(isa)?))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
 fn wide(_isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
-    Err(BackendError::Unavailable { backend: "wide".to_owned(), reason: "it needs AVX2 or AVX-512".to_owned() })
+    Err(BackendError::Unavailable { backend: "wide".to_owned(), reason: "it is for x86-64 only".to_owned() })
 }
 
 fn variable<T>(
