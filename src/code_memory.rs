@@ -173,19 +173,44 @@ mod tests {
         std::thread::spawn(move || assert_eq!(executable.bytes().len(), 64)).join().expect("no panic");
     }
 
-    /// Resident and mapped memory stay flat over many more modules than would fit if each leaked its page.
+    /// Anonymous executable mappings of this process, in bytes.
+    #[cfg(target_os = "linux")]
+    fn executable_bytes() -> usize {
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux has it");
+        maps.lines()
+            .filter_map(|line| {
+                // begin-end permissions offset device inode [path]
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                let (begin, end) = fields[0].split_once('-')?;
+                let [begin, end] = [begin, end].map(|place| usize::from_str_radix(place, 16).expect("an address"));
+                (fields.len() == 5 && fields[1].contains('x')).then_some(end - begin)
+            })
+            .sum()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn code_is_executable_and_not_writable() {
+        let executable = Executable::publish(&[0xc3; 100], 16).expect("this machine runs generated code");
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux has it");
+        let permissions = maps.lines().find_map(|line| {
+            let (range, rest) = line.split_once(' ')?;
+            let (begin, end) = range.split_once('-')?;
+            let [begin, end] = [begin, end].map(|place| usize::from_str_radix(place, 16).expect("an address"));
+            (begin..end).contains(&executable.address()).then_some(&rest[..4])
+        });
+        assert_eq!(permissions, Some("r-xp"));
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn dropping_code_gives_its_memory_back() {
-        let mapped_pages = || {
-            let text = std::fs::read_to_string("/proc/self/statm").expect("Linux has it");
-            text.split(' ').next().and_then(|pages| pages.parse::<usize>().ok()).expect("a number")
-        };
-        let round = || drop(Executable::publish(&[0xc3; 100], 16).expect("this machine runs generated code"));
-        (0..100).for_each(|_| round());
-        let before = mapped_pages();
-        (0..20_000).for_each(|_| round());
-        // Other tests of this process run beside this one; a leak would be 20 000 pages.
-        assert!(mapped_pages() < before + 10_000);
+        let publish = || Executable::publish(&[0xc3; 100], 16).expect("this machine runs generated code");
+        let kept: Vec<Executable> = (0..1000).map(|_| publish()).collect();
+        assert!(executable_bytes() >= kept.len() * 4096, "every piece of code has a page of its own");
+        drop(kept);
+        (0..20_000).for_each(|_| drop(publish()));
+        // Other tests of this process hold a few pieces of code beside this one; a leak would be 21 000 pages.
+        assert!(executable_bytes() < 1000 * 4096);
     }
 }
