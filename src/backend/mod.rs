@@ -1,9 +1,9 @@
 //! Backends: a pass in, code out.
 //!
 //! A backend compiles one [`Pass`] at a time. It never decides what a pass means: bits are fixed by the lane ops and by
-//! the accumulators' virtual lanes ([`crate::lane`]), so all backends agree, and one suite (`backend_suite` in
-//! tests) demands it of each. The interpreter is the judge and the fallback; Cranelift serves every target it has; the
-//! wide backend is for x86-64 with AVX2 or AVX-512.
+//! the accumulators' lanes ([`crate::lane`]), so all backends agree, and one suite (`tests/backend_suite`) demands it of
+//! each. The interpreter is the judge and the fallback; Cranelift serves every target it has; the wide backend is for
+//! x86-64 with AVX2 or AVX-512.
 
 pub mod cranelift;
 pub mod disassembly;

@@ -20,7 +20,7 @@ pub(super) const CHUNK_BYTES: usize = 64;
 /// # Safety
 /// The host has the level the function was taken for by [`loops`]. Each place named by a step is a pointer into
 /// `places`: to whole chunks for `lanes` lanes, readable or writable as the step needs; for an argument marked uniform, to
-/// one chunk; for a stride, to an `isize`; for an accumulator, to an accumulator's lanes; for [`Action::Gather`] and
+/// one chunk; for a stride, to an `isize`; for an accumulator, to its lanes; for [`Action::Gather`] and
 /// [`Action::Scatter`], to the first of `lanes` elements so far apart; for [`Action::Splat`], to one element. Ranges of two places
 /// of one step are equal or apart.
 pub(super) type Loops = unsafe fn(steps: &[Step], places: &[*mut u8], lanes: usize);
@@ -44,6 +44,8 @@ levels! {
 }
 #[cfg(target_arch = "x86_64")]
 levels! {
+    #[target_feature(enable = "sse4.2")]
+    sse42_f32, sse42_f64;
     #[target_feature(enable = "avx,fma")]
     avx_fma_f32, avx_fma_f64;
     #[target_feature(enable = "avx2,fma")]
@@ -56,6 +58,8 @@ levels! {
 pub(super) fn loops(isa: Isa) -> (Loops, Loops) {
     #[cfg(target_arch = "x86_64")]
     match isa {
+        // Rounding and selection take a single instruction from SSE4.1 on.
+        Isa::Baseline if is_x86_feature_detected!("sse4.2") => return (sse42_f32, sse42_f64),
         Isa::Baseline => {}
         Isa::AvxFma => return (avx_fma_f32, avx_fma_f64),
         Isa::Avx2 => return (avx2_f32, avx2_f64),
@@ -257,10 +261,10 @@ impl<const CHUNK: usize> Sweep<CHUNK> {
         }
     }
 
-    /// Takes exactly `lanes` lanes into an accumulator's lanes at `out`, in ascending order.
+    /// Takes exactly `lanes` lanes into the accumulator's lanes at `out`, in ascending order.
     #[inline(always)]
     unsafe fn accumulate<L: Lane>(self, combine: Combine, lanes: usize, uniform: bool) {
-        // SAFETY: the caller's promise: `out` has an accumulator's lanes; a uniform argument is a chunk, which is why it is read
+        // SAFETY: the caller's promise: `out` has the accumulator's lanes; a uniform argument is a chunk, which is why it is read
         // by its first element alone.
         unsafe {
             let accumulator = self.out.cast::<[L::Bits; ACCUMULATOR_LANES]>();

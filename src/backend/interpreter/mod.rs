@@ -4,18 +4,19 @@
 //! dispatch is paid once a tile, not once an element, and the loops are compiled ahead of time for every
 //! instruction-set level ([`Isa`]). Data takes this way:
 //!
-//! - [`plan`]: `compile` turns a [`Pass`] into a list of steps. Reinterpretations of bits are aliases, contiguous
+//! - `plan`: `compile` turns a [`Pass`] into a list of steps. Reinterpretations of bits are aliases, contiguous
 //!   operands are read and written where they lie, the other values get tile slots by linear scan over their live
 //!   ranges, values that are the same in every lane are split off and computed once a span, and runs of Horner's rule
 //!   become one step each.
-//! - [`run`](mod@run): walks spans and tiles, in scratch memory that belongs to the thread.
-//! - [`kernels`]: the loops, over the meaning of each op as [`crate::lane::LaneOp::dispatch`] gives it, so that the
+//! - `run`: walks spans and tiles, in scratch memory that belongs to the thread.
+//! - `kernels`: the loops, over the meaning of each op as [`crate::lane::LaneOp::dispatch`] gives it, so that the
 //!   interpreter has no opinion of its own about what an op means.
 //!
 //! A program with a fused multiply-add is refused at a level without one: libm's would give the same bits, but
 //! a hundred times slower, and lowering does not write such programs.
 
 mod kernels;
+mod listing;
 mod plan;
 mod run;
 

@@ -14,7 +14,6 @@ use super::kernels::CHUNK_BYTES;
 use crate::dtype::Dtype;
 use crate::lane::{Combine, Instruction, LaneOp, Layout, Pass, Role, Shift, Value};
 use rustc_hash::FxHashMap;
-use std::fmt;
 
 /// What a step does. `out`, `a`, `b`, `c` are those of [`Step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,22 +111,32 @@ impl Plan {
         planner.finish(slots)
     }
 
-    /// Where the table of pointers holds what.
+    /// Where the table of pointers holds the strides; the operands are at its start.
     pub(super) fn strides_at(&self) -> usize {
         self.operands.len()
     }
+
+    /// Where it holds the accumulators, one place for each operand.
     pub(super) fn accumulators_at(&self) -> usize {
         2 * self.operands.len()
     }
+
+    /// Where it holds the constants.
     pub(super) fn constants_at(&self) -> usize {
         3 * self.operands.len()
     }
+
+    /// Where it holds the uniform values.
     pub(super) fn uniforms_at(&self) -> usize {
         self.constants_at() + self.constants.len()
     }
+
+    /// Where it holds the tile slots.
     pub(super) fn slots_at(&self) -> usize {
         self.uniforms_at() + self.uniforms
     }
+
+    /// How long it is.
     pub(super) fn places(&self) -> usize {
         self.slots_at() + self.slots
     }
@@ -458,7 +467,10 @@ impl Plan {
         for (bit, place) in draft.arguments.iter().enumerate() {
             uniform |= u8::from(matches!(place, Place::Constant(_) | Place::Uniform(_))) << bit;
         }
-        let [a, b, c] = draft.arguments.map(index);
+        // A loop may read arguments its op has not: let them be one that is there, and as long as the tile if one is.
+        let is_varying = |place: &&Place| !matches!(place, Place::None | Place::Constant(_) | Place::Uniform(_));
+        let filler = *draft.arguments.iter().find(is_varying).unwrap_or(&draft.arguments[0]);
+        let [a, b, c] = draft.arguments.map(|place| index(if place == Place::None { filler } else { place }));
         Step { action: draft.action, uniform, out: index(draft.out), a, b, c }
     }
 }
@@ -469,40 +481,4 @@ fn tile_lanes(pass: &Pass, slots: usize) -> usize {
     let rows = slots + pass.operands.iter().filter(|operand| operand.layout != Layout::Broadcast).count();
     let lanes = CACHE_BYTES / (rows.max(1) * pass.program.dtype.size());
     (lanes / CHUNK_BYTES * CHUNK_BYTES).clamp(64, 512)
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |index: u32| {
-            let index = index as usize;
-            match index {
-                _ if index >= self.slots_at() => format!("slot{}", index - self.slots_at()),
-                _ if index >= self.uniforms_at() => format!("uniform{}", index - self.uniforms_at()),
-                _ if index >= self.constants_at() => format!("{:#x}", self.constants[index - self.constants_at()]),
-                _ if index >= self.accumulators_at() => format!("accumulator{}", index - self.accumulators_at()),
-                _ if index >= self.strides_at() => format!("stride{}", index - self.strides_at()),
-                _ => format!("operand{index}"),
-            }
-        };
-        for (title, steps) in [("each span", &self.uniform_steps), ("each tile", &self.steps)] {
-            writeln!(formatter, "{title}")?;
-            for step in steps {
-                let (text, arity) = match step.action {
-                    Action::Apply(op) => (op.name().to_owned(), op.arguments().len()),
-                    Action::Shift(Shift::Left) => ("shl".to_owned(), 2),
-                    Action::Shift(Shift::Right) => ("shr".to_owned(), 2),
-                    Action::Horner(count) => (format!("horner of {count}"), 3),
-                    Action::Splat => ("splat".to_owned(), 1),
-                    Action::Copy => ("copy".to_owned(), 1),
-                    Action::Gather => ("gather".to_owned(), 2),
-                    Action::Scatter => ("scatter".to_owned(), 2),
-                    Action::Accumulate(combine) => (format!("accumulate {}", combine.name()), 1),
-                };
-                let arguments: Vec<String> =
-                    [step.a, step.b, step.c][..arity].iter().map(|place| name(*place)).collect();
-                writeln!(formatter, "  {} = {text} {}", name(step.out), arguments.join(", "))?;
-            }
-        }
-        Ok(())
-    }
 }
