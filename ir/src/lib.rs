@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod activations;
 mod error;
 mod expr;
 pub mod graph;

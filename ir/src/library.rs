@@ -7,10 +7,12 @@
 
 mod activation;
 mod function;
+mod keras;
 mod parameter;
 
 pub use activation::{Activation, ActivationError};
 pub use function::Function;
+pub use keras::{ConfigError, CustomObjects, Identifier, parse_config};
 pub use parameter::{Parameter, ParameterType, Value};
 
 use crate::error::Error;

@@ -68,11 +68,11 @@ pub fn normal_cdf(x: f64) -> f64 {
 pub fn exp_neg_scaled(a: f64, low: f64) -> f64 {
     const LN_2_TO_64: f64 = 44.361_419_555_836_5;
     if a < 100.0 {
-        libm::exp(-a) * (1.0 - low) * 18_446_744_073_709_551_616.0
+        libm::exp(-a) * libm::exp(-low) * 18_446_744_073_709_551_616.0
     } else {
         // Past the normal range e^−a alone loses bits: shift the exponent first, in two exact steps.
         let shifted = (-a + 44.0) + (LN_2_TO_64 - 44.0);
-        libm::exp(shifted) * (1.0 - low)
+        libm::exp(shifted) * libm::exp(-low)
     }
 }
 
@@ -102,7 +102,8 @@ pub fn tanh_gap(x: f64) -> f64 {
         term *= square / (2.0 * k * (2.0 * k + 1.0));
         sum += 2.0 * k * term;
     }
-    sum / libm::cosh(x)
+    // The sum starts from +0, which would swallow the sign of −0.
+    (sum / libm::cosh(x)).copysign(x)
 }
 
 /// (a − b) − fl(a − b), exactly (Knuth's TwoSum); 0 where the difference is not finite.

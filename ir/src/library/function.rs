@@ -13,6 +13,7 @@ use crate::syntax::parser::Source;
 use crate::syntax::{Problem, SyntaxError};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// How many functions may call one another in a row.
@@ -38,6 +39,9 @@ pub struct Function {
     derivative: Option<DerivativeAst>,
     callees: BTreeMap<String, Arc<Function>>,
     height: usize,
+    /// Of the text and of what its calls are bound to: comparing the functions below one by one could take a time
+    /// exponential in their height.
+    fingerprint: u64,
 }
 
 /// Which of a function's bodies.
@@ -92,9 +96,14 @@ impl Function {
             let problem = Problem::Definition(format!("more than {MAX_HEIGHT} functions call one another in a row"));
             return fail(problem, ast.name_span);
         }
+        let text = source.text[ast.span.start..ast.span.end].to_owned();
+        let mut hasher = DefaultHasher::new();
+        (standard, &text).hash(&mut hasher);
+        callees.iter().for_each(|(name, callee)| (name, callee.fingerprint).hash(&mut hasher));
         let function = Function {
             source: Arc::clone(source),
-            text: source.text[ast.span.start..ast.span.end].to_owned(),
+            text,
+            fingerprint: hasher.finish(),
             docs: ast.docs,
             name: ast.name,
             private: ast.private,
@@ -243,7 +252,6 @@ impl Function {
         self.private
     }
 
-    #[expect(dead_code, reason = "for serialization")]
     pub(crate) fn callees(&self) -> impl Iterator<Item = &Arc<Function>> {
         self.callees.values()
     }
@@ -299,7 +307,7 @@ impl Function {
 impl PartialEq for Function {
     fn eq(&self, other: &Function) -> bool {
         std::ptr::eq(self, other)
-            || (self.standard == other.standard && self.text == other.text && self.callees == other.callees)
+            || (self.fingerprint == other.fingerprint && self.standard == other.standard && self.text == other.text)
     }
 }
 

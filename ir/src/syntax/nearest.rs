@@ -17,11 +17,16 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
             if letters.len().abs_diff(name.len()) > allowed {
                 return None;
             }
-            let edits = distance(&name, &letters);
-            (edits <= allowed && edits < name.len()).then_some((edits, candidate))
+            // A slip of case is the smallest.
+            let edits = distance(&lowercase(&name), &lowercase(&letters));
+            (edits <= allowed && edits < name.len()).then(|| (edits, distance(&name, &letters), candidate))
         })
         .min()
-        .map(|(_, candidate)| candidate.to_owned())
+        .map(|(.., candidate)| candidate.to_owned())
+}
+
+fn lowercase(letters: &[char]) -> Vec<char> {
+    letters.iter().flat_map(|letter| letter.to_lowercase()).collect()
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
@@ -52,6 +57,7 @@ mod tests {
         let names = ["gelu", "relu", "selu", "softmax", "sigmoid"];
         assert_eq!(nearest("gelou", names).as_deref(), Some("gelu"));
         assert_eq!(nearest("sotfmax", names).as_deref(), Some("softmax"));
+        assert_eq!(nearest("RELU", names).as_deref(), Some("relu"));
         assert_eq!(nearest("attention", names), None);
         assert_eq!(nearest(&"g".repeat(100_000), names), None);
     }
