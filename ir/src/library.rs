@@ -6,13 +6,15 @@
 //! function never changes another one.
 
 mod activation;
+mod config;
 mod function;
 mod keras;
 mod parameter;
 
 pub use activation::{Activation, ActivationError};
+pub use config::{ConfigError, parse_config};
 pub use function::Function;
-pub use keras::{ConfigError, CustomObjects, Identifier, parse_config};
+pub use keras::{CustomObjects, Identifier};
 pub use parameter::{Parameter, ParameterType, Value};
 
 use crate::error::Error;
@@ -231,7 +233,7 @@ impl Library {
         for (name, value) in &ast.outputs {
             outputs.push((name.clone(), elaborator.expr(*value)?));
         }
-        Ok(Program::with_bindings(bindings, outputs))
+        Ok(Program::with_bindings(ast.inputs, bindings, outputs))
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Meaning {
 /// ```
 #[derive(Clone)]
 pub struct Program {
+    /// Inputs that are declared, in this order, before those that are only mentioned.
+    inputs: Vec<String>,
     /// Expressions that are part of the graph before the outputs, whether used or not: the text's own `let`s.
     bindings: Vec<Expr>,
     outputs: Vec<(String, Expr)>,
@@ -37,11 +39,21 @@ pub struct Program {
 impl Program {
     /// A program of named outputs.
     pub fn new(outputs: impl IntoIterator<Item = (String, Expr)>) -> Program {
-        Program::with_bindings(Vec::new(), outputs.into_iter().collect())
+        Program::with_bindings(Vec::new(), Vec::new(), outputs.into_iter().collect())
     }
 
-    pub(crate) fn with_bindings(bindings: Vec<Expr>, outputs: Vec<(String, Expr)>) -> Program {
-        Program { bindings, outputs }
+    pub(crate) fn with_bindings(inputs: Vec<String>, bindings: Vec<Expr>, outputs: Vec<(String, Expr)>) -> Program {
+        Program { inputs, bindings, outputs }
+    }
+
+    /// The same program with its inputs in this order, whether they are read or not; others that it mentions follow.
+    #[must_use]
+    pub fn with_inputs(self, inputs: impl IntoIterator<Item = String>) -> Program {
+        Program { inputs: inputs.into_iter().collect(), ..self }
+    }
+
+    pub(crate) fn declared_inputs(&self) -> &[String] {
+        &self.inputs
     }
 
     /// The outputs by name, in order.
@@ -55,7 +67,7 @@ impl Program {
 
     /// The graph that computes the outputs. The results of library calls that the author wrote are labelled.
     pub fn graph(&self, meaning: Meaning) -> Result<Graph, Error> {
-        let mut graph = Graph::new();
+        let mut graph = Graph::with_inputs(self.inputs.clone());
         let mut builder = GraphBuilder { graph: &mut graph, meaning, budget: Budget::new() };
         let mut done = FxHashMap::default();
         for expr in &self.bindings {

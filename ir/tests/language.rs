@@ -1,6 +1,6 @@
 //! The language: what texts mean, and what they say when they mean nothing.
 
-use fuselet_ir::{Error, Expr, Graph, IntoProgram, Library, Meaning, Op};
+use fuselet_ir::{Error, Expr, Graph, IntoProgram, Library, Meaning, Node, Op};
 use proptest::prelude::*;
 
 fn graph(text: &str) -> Graph {
@@ -179,6 +179,13 @@ fn inputs_come_in_the_order_of_their_first_mention() {
 }
 
 #[test]
+fn declared_inputs_come_first_and_may_be_unread() {
+    assert_eq!(graph("input b, unread; a + b").inputs(), ["b", "unread", "a"]);
+    assert_eq!(graph("input + 1").inputs(), ["input"]);
+    assert!(error("input a, a; a").starts_with("the name `a` is used twice for inputs"));
+}
+
+#[test]
 fn calls_the_author_wrote_are_labelled_and_helpers_are_not() {
     let graph = graph("x |> silu |> relu(max_value = 6)");
     let labels: Vec<&str> = graph.labels().map(|(_, label)| label.text.as_str()).collect();
@@ -221,6 +228,17 @@ fn every_entry_has_documentation_and_elaborates_in_both_meanings() {
         // The derivative of glu joins two halves, for which there is no op yet.
         assert!(function.has_derivative() || function.name() == "glu", "{} states no derivative", function.name());
     }
+}
+
+/// The same graph with its inputs declared in the reverse of the order in which they are read, and one more.
+fn with_unread_input_and_reversed_order(graph: &Graph) -> Graph {
+    let last = graph.inputs().len() as u32;
+    let nodes = graph.nodes().iter().map(|node| match node {
+        Node::Input(index) => Node::Input(last - index),
+        node => node.clone(),
+    });
+    let inputs = ["unread".to_owned()].into_iter().chain(graph.inputs().iter().rev().cloned());
+    Graph::from_parts(nodes.collect(), inputs.collect(), graph.outputs().to_vec(), []).unwrap()
 }
 
 /// Any graph that the API can build with numbers where numbers belong.
@@ -277,6 +295,9 @@ fn graphs() -> impl Strategy<Value = Graph> {
             graph.output(Graph::DEFAULT_OUTPUT, last);
             if numbers.len() % 3 == 0 {
                 graph.output("not", numbers[numbers.len() / 2]);
+            }
+            if numbers.len() % 5 == 0 {
+                return with_unread_input_and_reversed_order(&graph);
             }
             graph
         },

@@ -4,7 +4,7 @@
 use fuselet_ir::library::Value;
 use fuselet_ir::reference::{Array, evaluate};
 use fuselet_ir::ulp::ulp_f32;
-use fuselet_ir::{Activation, IntoProgram, Library, Meaning};
+use fuselet_ir::{Activation, Expr, IntoProgram, Library, Meaning, Program};
 use serde_json::Value as Json;
 use std::path::Path;
 
@@ -101,6 +101,66 @@ fn check(meaning: Meaning, name: &str) -> usize {
         points += x.len();
     }
     points
+}
+
+/// Some derivatives cross zero between −2 and 0; there the exact value has no bits in common with its parts, which are of the size of 1.
+const ZERO_CROSSING_ERROR: f64 = 1e-14;
+
+/// The `derivative` clause in float64 against exact derivatives; returns how many points were compared.
+fn check_derivative(name: &str) -> usize {
+    let library = Library::standard();
+    let file = data(&format!("{name}.json"));
+    let rows = file["kind"] == "row";
+    let mut points = 0;
+    for case in file["cases"].as_array().unwrap() {
+        let activation = activation(&library, case, name);
+        let (x, g) = (Expr::input("x"), Expr::input("g"));
+        let y = activation.apply(&x);
+        let Some(derivative) = activation.derivative(std::slice::from_ref(&x), &y, &g).unwrap() else { return 0 };
+        let graph =
+            Program::from(derivative).with_inputs(["x".to_owned(), "g".to_owned()]).graph(Meaning::Form).unwrap();
+        let x = floats(&case["x_bits"]);
+        if rows && !case["g_bits"].is_array() {
+            continue;
+        }
+        let g = if rows { floats(&case["g_bits"]) } else { vec![1.0; x.len()] };
+        let exact = exact(&case[if rows { "dx" } else { "dy" }]);
+        let of = |key: &str, length: usize| if rows { shape(&case[key]) } else { vec![length] };
+        let inputs =
+            [Array::new(of("shape", x.len()), x.clone()).unwrap(), Array::new(of("out_shape", g.len()), g).unwrap()];
+        let result = evaluate(&graph, &inputs).unwrap().remove(0);
+        // A result that does not depend on x (the derivative of the identity is 1) has the shape of g.
+        assert_eq!(result.data().len(), exact.len(), "{}", case["id"]);
+        for (index, (got, exact)) in result.data().iter().zip(&exact).enumerate() {
+            // What a NaN gives to a derivative is a convention, marked as such.
+            if !rows && x[index].is_nan() {
+                continue;
+            }
+            let crosses = ["gelu", "silu", "mish", "hard_silu"].contains(&name) && x[index].abs() < 2.0;
+            let allowed = match rows {
+                // The parts of a vector-Jacobian product cancel as they like; exact up to the size of the cotangent.
+                true => 1e-10,
+                false => FORMULA_ERROR * ulp_f32(*exact) + if crosses { ZERO_CROSSING_ERROR } else { 0.0 },
+            };
+            let at = if rows { format!("[{index}] of {}", case["id"]) } else { format!("({:e})", x[index]) };
+            assert!(agrees(*got, *exact, allowed), "{activation}'{at} is {exact:e}, but its clause gives {got:e}");
+            points += 1;
+        }
+    }
+    points
+}
+
+#[test]
+fn derivative_clauses_give_every_exact_derivative() {
+    let index = data("index.json");
+    let mut failed = String::new();
+    for name in index["functions"].as_object().unwrap().keys() {
+        match std::panic::catch_unwind(|| check_derivative(name)) {
+            Ok(points) => assert!(points > 300 || name == "glu", "{name}: only {points} points compared"),
+            Err(error) => failed += &format!("\n{}", error.downcast_ref::<String>().map_or("", String::as_str)),
+        }
+    }
+    assert!(failed.is_empty(), "{failed}");
 }
 
 fn check_all(meaning: Meaning) {

@@ -177,7 +177,7 @@ impl Activation {
         self.problem.as_deref()
     }
 
-    /// Whether name and parameters are valid (`semantics`: finite numbers, and what the function requires of them).
+    /// Whether name and parameters are valid (finite numbers, and what the function requires of them).
     pub fn validate(&self) -> Result<(), ActivationError> {
         if let Some(problem) = &self.problem {
             return Err((**problem).clone());

@@ -146,10 +146,11 @@ pub(crate) struct DefinitionAst {
     pub nodes: std::ops::Range<usize>,
 }
 
-/// A program: definitions, `let`s, outputs.
+/// A program: definitions, declared inputs, `let`s, outputs.
 #[derive(Debug)]
 pub(crate) struct ProgramAst {
     pub definitions: Vec<DefinitionAst>,
+    pub inputs: Vec<String>,
     pub lets: Vec<(String, AstId)>,
     pub outputs: Vec<(String, AstId)>,
 }

@@ -1,8 +1,8 @@
 //! The language: text to expressions, and graphs back to text.
 //!
-//! The way of a text: [`lexer`] cuts it into tokens, [`parser`] (a Pratt parser) builds a tree in an arena ([`ast`]),
-//! [`elaborate`] decides everything that is known at compile time (parameters, `if` on them, axes) and gives
-//! [`crate::Expr`]s. [`printer`] goes the other way: what it prints parses back to the same graph.
+//! The way of a text: `lexer` cuts it into tokens, `parser` (a Pratt parser) builds a tree in an arena (`ast`),
+//! `elaborate` decides everything that is known at compile time (parameters, `if` on them, axes) and gives
+//! [`crate::Expr`]s. `printer` goes the other way: what it prints parses back to the same graph.
 //!
 //! Every token and tree node carries its [`Span`], so that every error can show its line with a caret under the
 //! place. Hostile text gives an error: texts longer than [`MAX_TEXT`] and nesting deeper than [`MAX_DEPTH`] are
@@ -14,7 +14,7 @@
 //! `^` (to the right); calls and atoms.
 //!
 //! ```text
-//! program     = definition* (block | statements)
+//! program     = definition* ["{"] ["input" names ";"] statements ["}"]
 //! statements  = ("let" name "=" expression ";")* (expression | name "=" expression ("," name "=" expression)*)
 //! block       = "{" statements "}"
 //! expression  = expression "|>" name [ "(" arguments ")" ]      the left side becomes the first argument

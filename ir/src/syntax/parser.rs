@@ -50,6 +50,7 @@ pub(crate) fn program(text: &str) -> Result<(Source, ProgramAst), SyntaxError> {
     if braced {
         parser.next();
     }
+    let inputs = parser.inputs()?;
     let lets = parser.lets()?;
     let outputs = parser.outputs()?;
     if braced {
@@ -58,7 +59,7 @@ pub(crate) fn program(text: &str) -> Result<(Source, ProgramAst), SyntaxError> {
     if parser.peek() != &Token::End {
         return Err(parser.expected("an operator or the end"));
     }
-    let program = ProgramAst { definitions, lets, outputs };
+    let program = ProgramAst { definitions, inputs, lets, outputs };
     Ok((Source { text: parser.text, tree: parser.tree }, program))
 }
 
@@ -157,6 +158,27 @@ impl Parser {
             }
         }
         true
+    }
+
+    /// `input x, y;`: inputs in an order of their own, or inputs that nothing reads.
+    fn inputs(&mut self) -> Parsed<Vec<String>> {
+        let mut inputs: Vec<String> = Vec::new();
+        if self.peek() != &Token::Name("input".to_owned()) || !matches!(self.peek_second(), Token::Name(_)) {
+            return Ok(inputs);
+        }
+        let mut names = rustc_hash::FxHashSet::default();
+        self.next();
+        loop {
+            let (name, span) = self.name("the name of an input")?;
+            if !names.insert(name.clone()) {
+                return self.fail(Problem::RepeatedName { name, what: "inputs" }, span);
+            }
+            inputs.push(name);
+            if !self.take(",") {
+                self.expect(";")?;
+                return Ok(inputs);
+            }
+        }
     }
 
     fn lets(&mut self) -> Parsed<Vec<(String, AstId)>> {

@@ -120,10 +120,10 @@ impl Item {
 
 /// Items, arguments before users, and what is asked for.
 struct Listing {
+    /// Inputs whose order the text has to declare.
+    inputs: Vec<String>,
     items: Vec<Item>,
     outputs: Vec<(String, usize)>,
-    /// Items that are bound although nothing else asks for them.
-    bound: Vec<usize>,
 }
 
 impl Listing {
@@ -135,19 +135,12 @@ impl Listing {
         }
         let mut depth = vec![0usize; self.items.len()];
         let mut lets = vec![false; self.items.len()];
-        let mut bound = vec![false; self.items.len()];
-        self.bound.iter().for_each(|item| bound[*item] = true);
         for (index, item) in self.items.iter().enumerate() {
             let deepest = item.arguments().iter().map(|argument| depth[*argument]).max();
             depth[index] = deepest.map_or(0, |deepest| deepest + 1);
             lets[index] = match item.is_leaf() {
                 true => uses[index] == 0,
-                false => {
-                    uses[index] > 1
-                        || (uses[index] == 0)
-                        || bound[index] && uses[index] != 1
-                        || depth[index] >= MAX_INLINE_DEPTH
-                }
+                false => uses[index] != 1 || depth[index] >= MAX_INLINE_DEPTH,
             };
             if lets[index] {
                 depth[index] = 0;
@@ -191,6 +184,10 @@ impl Listing {
         // What stands for each item where it is used, and how tightly that holds together.
         let mut written: Vec<Option<(String, u8)>> = Vec::with_capacity(self.items.len());
         let mut statements = String::new();
+        if !self.inputs.is_empty() {
+            let names: Vec<String> = self.inputs.iter().map(|name| name_text(name)).collect();
+            let _ = writeln!(statements, "input {};", names.join(", "));
+        }
         let mut remaining = vec![0usize; self.items.len()];
         for argument in self.items.iter().flat_map(Item::arguments) {
             remaining[*argument] += 1;
@@ -316,10 +313,16 @@ fn graph_listing(graph: &Graph) -> Listing {
         })
         .collect();
     let outputs = graph.outputs().iter().map(|output| (output.name.clone(), output.node.index())).collect();
-    Listing { items, outputs, bound: Vec::new() }
+    // Only an order that the text would not give by itself is declared.
+    let mentioned = graph.nodes().iter().filter_map(|node| match node {
+        Node::Input(index) => Some(*index as usize),
+        _ => None,
+    });
+    let inputs = if mentioned.eq(0..graph.inputs().len()) { Vec::new() } else { graph.inputs().to_vec() };
+    Listing { inputs, items, outputs }
 }
 
-fn program_listing(bindings: &[Expr], outputs: &[(String, Expr)]) -> Listing {
+fn program_listing(inputs: &[String], bindings: &[Expr], outputs: &[(String, Expr)]) -> Listing {
     let mut items = Vec::new();
     let mut done: FxHashMap<usize, usize> = FxHashMap::default();
     let mut visit = |root: &Expr| {
@@ -361,9 +364,12 @@ fn program_listing(bindings: &[Expr], outputs: &[(String, Expr)]) -> Listing {
         }
         done[&root.address()]
     };
-    let bound = bindings.iter().map(&mut visit).collect();
+    // What only a `let` of the author asks for is an item that nothing uses.
+    bindings.iter().for_each(|binding| {
+        visit(binding);
+    });
     let outputs = outputs.iter().map(|(name, expr)| (name.clone(), visit(expr))).collect();
-    Listing { items, outputs, bound }
+    Listing { inputs: inputs.to_vec(), items, outputs }
 }
 
 /// The graph in the language; it parses back to an equal graph by [`str::parse`].
@@ -386,7 +392,7 @@ impl fmt::Display for Graph {
 
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let listing = program_listing(&[], &[(Graph::DEFAULT_OUTPUT.to_owned(), self.clone())]);
+        let listing = program_listing(&[], &[], &[(Graph::DEFAULT_OUTPUT.to_owned(), self.clone())]);
         f.write_str(&listing.print(&listing.readable()))
     }
 }
@@ -399,7 +405,7 @@ impl fmt::Debug for Expr {
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let listing = program_listing(self.bindings(), self.outputs());
+        let listing = program_listing(self.declared_inputs(), self.bindings(), self.outputs());
         f.write_str(&listing.print(&listing.readable()))
     }
 }
