@@ -13,7 +13,7 @@ mod run;
 mod tensor;
 
 pub use dtype::Dtype;
-pub use engine::{BackendChoice, CompileError, Compiled, Engine, EngineBuilder, EngineError, Event};
+pub use engine::{BackendChoice, CompileError, Compiled, Engine, EngineBuilder, EngineError, Event, Verify};
 pub use fuse::Fusion;
 pub use isa::Isa;
 pub use kernel::{CallError, Explanation, Fused, Kernel, Signature};

@@ -45,6 +45,18 @@ impl BackendChoice {
     }
 }
 
+/// Whether new code is checked before its first use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Verify {
+    /// It is trusted; this library's tests have checked the backends.
+    #[default]
+    Off,
+    /// Each newly compiled pass runs on probe values, in the backend and in the interpreter. Where they differ in a bit the
+    /// interpreter takes the pass, and [`Event::Mismatch`] says so. Costs tens of microseconds a pass
+    /// (`docs/accuracy.md` has the measurement), once.
+    OnCompile,
+}
+
 /// Why an engine cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -88,12 +100,31 @@ pub enum Event {
         /// What the backend said.
         error: BackendError,
     },
+    /// A pass runs in the interpreter because the backend's code gave other bits on a probe value.
+    Mismatch {
+        /// The pass.
+        pass: String,
+        /// The backend.
+        backend: String,
+        /// The operand that was written.
+        operand: String,
+        /// The place in it.
+        element: usize,
+        /// The interpreter's bits.
+        expected: u64,
+        /// The backend's bits.
+        found: u64,
+    },
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::FellBack { pass, error } => write!(formatter, "`{pass}` runs in the interpreter: {error}"),
+            Event::Mismatch { pass, backend, operand, element, expected, found } => write!(
+                formatter,
+                "`{pass}` runs in the interpreter: {backend} gave {found:#x} instead of {expected:#x} at {operand}[{element}]"
+            ),
         }
     }
 }
@@ -116,6 +147,7 @@ pub struct EngineBuilder {
     fusion: Fusion,
     relaxed: bool,
     check_invariants: Option<bool>,
+    verify: Verify,
     subscriber: Option<Subscriber>,
     library: Option<Library>,
 }
@@ -190,6 +222,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Whether new code is checked before its first use.
+    #[must_use]
+    pub fn verify(mut self, verify: Verify) -> EngineBuilder {
+        self.verify = verify;
+        self
+    }
+
     /// Calls `subscriber` for every [`Event`], on the thread that caused it.
     #[must_use]
     pub fn on_event(mut self, subscriber: impl Fn(&Event) + Send + Sync + 'static) -> EngineBuilder {
@@ -238,6 +277,7 @@ impl EngineBuilder {
             rules: if self.relaxed { Rules::Relaxed } else { Rules::Exact },
             fusion: self.fusion,
             check_invariants: self.check_invariants.unwrap_or(cfg!(debug_assertions)),
+            verify: self.verify,
             cache: CodeCache::new(self.cache.unwrap_or(DEFAULT_CACHE)),
             subscriber: self.subscriber,
             library: self.library.unwrap_or_else(Library::standard),

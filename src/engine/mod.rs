@@ -5,18 +5,20 @@
 //! passes are shared through the engine's cache ([`cache`]): bounded, one compile a key however many threads ask.
 //!
 //! Where a backend cannot compile a pass, the interpreter takes it, and the engine says so: to the `log` crate, and to
-//! [`EngineBuilder::on_event`].
+//! [`EngineBuilder::on_event`]. With [`Verify::OnCompile`] so does code whose results differ from the interpreter's on
+//! probe values.
 
 mod builder;
 mod cache;
 
-pub use builder::{BackendChoice, EngineBuilder, EngineError, Event};
+pub use builder::{BackendChoice, EngineBuilder, EngineError, Event, Verify};
 
 use crate::backend::{Backend, Code, interpreter::Interpreter};
 use crate::fuse::Fusion;
 use crate::isa::Isa;
 use crate::kernel::Fused;
 use crate::lane::Pass;
+use crate::run::probe;
 use cache::CodeCache;
 use fuselet_ir::verify::VerifyError;
 use fuselet_ir::{Graph, rewrite, verify};
@@ -55,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) rules: rewrite::Rules,
     pub(crate) fusion: Fusion,
     pub(crate) check_invariants: bool,
+    pub(crate) verify: Verify,
     pub(crate) cache: CodeCache,
     pub(crate) subscriber: Option<builder::Subscriber>,
     pub(crate) library: fuselet_ir::Library,
@@ -166,10 +169,32 @@ impl Engine {
             panic!("lowering made an invalid pass, which is a defect of this library: {error}");
         }
         match self.0.backend.compile(pass) {
-            Ok(code) => Compiled { pass: pass.clone(), code, backend: self.0.backend.name() },
+            Ok(code) => self.verified(Compiled { pass: pass.clone(), code, backend: self.0.backend.name() }),
             Err(error) => {
                 self.report(&Event::FellBack { pass: pass.name.clone(), error });
                 self.interpret(pass)
+            }
+        }
+    }
+
+    /// The code itself, or the interpreter's where probes tell them apart.
+    fn verified(&self, compiled: Compiled) -> Compiled {
+        if self.0.verify == Verify::Off {
+            return compiled;
+        }
+        let judge = self.interpret(&compiled.pass);
+        match probe::compare(&compiled.pass, judge.code.as_ref(), compiled.code.as_ref()) {
+            None => compiled,
+            Some(difference) => {
+                self.report(&Event::Mismatch {
+                    pass: compiled.pass.name.clone(),
+                    backend: compiled.backend,
+                    operand: difference.operand,
+                    element: difference.element,
+                    expected: difference.expected,
+                    found: difference.found,
+                });
+                judge
             }
         }
     }

@@ -8,6 +8,7 @@
 pub(crate) mod elementwise;
 pub(crate) mod operands;
 pub(crate) mod prepared;
+pub(crate) mod probe;
 pub(crate) mod rows;
 pub(crate) mod scratch;
 pub(crate) mod signature;

@@ -1,0 +1,173 @@
+//! `Verify::OnCompile`: code that gives other bits than the interpreter is caught before its first use.
+
+use fuselet::backend::interpreter::Interpreter;
+use fuselet::backend::{Backend, BackendError, Code};
+use fuselet::lane::{Instruction, LaneOp, OperandArgument, Pass};
+use fuselet::{Engine, Event, Verify};
+use std::sync::{Arc, Mutex};
+
+/// How a backend is broken.
+#[derive(Clone, Copy, Debug)]
+enum Defect {
+    None,
+    /// Computes another op: subtraction for addition.
+    WrongOp,
+    /// Right for whole vectors of 16, wrong in the tail.
+    WrongTail,
+    /// Right but for the sign of zeros.
+    LosesMinusZero,
+}
+
+/// The interpreter, broken on purpose.
+#[derive(Debug)]
+struct Broken(Defect, Interpreter);
+
+#[derive(Debug)]
+struct BrokenCode(Defect, Arc<dyn Code>, Arc<dyn Code>);
+
+impl Backend for Broken {
+    fn name(&self) -> String {
+        format!("broken ({:?})", self.0)
+    }
+
+    fn has_fma(&self) -> bool {
+        self.1.has_fma()
+    }
+
+    fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {
+        let mut wrong = pass.clone();
+        for instruction in &mut wrong.program.instructions {
+            if let Instruction::Apply { op, .. } = instruction
+                && *op == LaneOp::Add
+            {
+                *op = LaneOp::Sub;
+            }
+        }
+        Ok(Arc::new(BrokenCode(self.0, self.1.compile(pass)?, self.1.compile(&wrong)?)))
+    }
+}
+
+impl Code for BrokenCode {
+    unsafe fn run(&self, operands: &[OperandArgument], span: usize, outer: usize) {
+        // SAFETY (of the whole body): the caller's promise to this very method, kept for parts of its spans.
+        match self.0 {
+            // SAFETY: as above.
+            Defect::None => unsafe { self.1.run(operands, span, outer) },
+            // SAFETY: as above.
+            Defect::WrongOp => unsafe { self.2.run(operands, span, outer) },
+            Defect::WrongTail => {
+                let whole = span / 16 * 16;
+                for at in 0..outer {
+                    let moved = |first: usize| -> Vec<OperandArgument> {
+                        operands
+                            .iter()
+                            .map(|operand| OperandArgument {
+                                pointer: operand
+                                    .pointer
+                                    .wrapping_offset(operand.outer_stride * at as isize)
+                                    .wrapping_add(4 * first),
+                                ..*operand
+                            })
+                            .collect()
+                    };
+                    // SAFETY: as above; the test's operands are contiguous float32.
+                    unsafe {
+                        self.1.run(&moved(0), whole, 1);
+                        self.2.run(&moved(whole), span - whole, 1);
+                    }
+                }
+            }
+            Defect::LosesMinusZero => {
+                // SAFETY: as above; the result is the last operand, contiguous float32.
+                unsafe {
+                    self.1.run(operands, span, outer);
+                    let out = operands[operands.len() - 1];
+                    for at in 0..outer {
+                        let row = out.pointer.wrapping_offset(out.outer_stride * at as isize).cast::<f32>();
+                        for element in 0..span {
+                            let value = row.add(element).read_unaligned();
+                            row.add(element).write_unaligned(value + 0.0);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn code_size(&self) -> usize {
+        0
+    }
+}
+
+fn run(defect: Defect, verify: Verify, expression: &str) -> (Vec<Event>, Vec<f32>) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let engine = Engine::builder()
+        .custom_backend(Arc::new(Broken(defect, Interpreter::default())))
+        .verify(verify)
+        .threads(1)
+        .on_event(move |event| seen.lock().unwrap().push(event.clone()))
+        .build()
+        .unwrap();
+    let f = engine.compile(expression).unwrap();
+    let (x, b) = ([1.0f32, -0.0, 3.0], [10.0f32, 2.0, 30.0]);
+    let mut y = vec![0.0f32; 3];
+    f.call(&[("x", &x), ("b", &b)], &mut y).unwrap();
+    let events = events.lock().unwrap().clone();
+    (events, y)
+}
+
+#[test]
+fn broken_code_is_caught_replaced_and_reported() {
+    for (defect, expression, expected) in [
+        (Defect::WrongOp, "x + b", [11.0f32, 2.0, 33.0]),
+        (Defect::WrongTail, "x + b", [11.0, 2.0, 33.0]),
+        (Defect::LosesMinusZero, "x * b", [10.0, -0.0, 90.0]),
+    ] {
+        let (events, y) = run(defect, Verify::OnCompile, expression);
+        assert!(
+            matches!(events.as_slice(), [Event::Mismatch { operand, .. }] if operand == "out"),
+            "{defect:?}: {events:?}"
+        );
+        assert_eq!(y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), expected.map(f32::to_bits));
+        assert!(events[0].to_string().contains("broken"), "{}", events[0]);
+    }
+}
+
+#[test]
+fn without_verification_the_defect_shows() {
+    let (events, y) = run(Defect::WrongOp, Verify::Off, "x + b");
+    assert!(events.is_empty());
+    assert_eq!(y, [-9.0, -2.0, -27.0]);
+}
+
+#[test]
+fn right_code_passes_and_is_used() {
+    let (events, y) = run(Defect::None, Verify::OnCompile, "x + b");
+    assert!(events.is_empty(), "{events:?}");
+    assert_eq!(y, [11.0, 2.0, 33.0]);
+}
+
+#[test]
+fn native_code_of_every_activation_passes() {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let engine = Engine::builder()
+        .verify(Verify::OnCompile)
+        .threads(1)
+        .on_event(move |event| seen.lock().unwrap().push(event.to_string()))
+        .build()
+        .unwrap();
+    for function in engine.library().functions() {
+        let f = engine.compile(format!("x |> {}", function.name()).as_str()).unwrap();
+        for shape in [vec![24usize, 40], vec![6, 2, 48]] {
+            let x: Vec<f32> = (0..shape.iter().product()).map(|at| (at as f32 - 300.0) / 17.0).collect();
+            let x = fuselet::TensorRef::new(&x, &shape).unwrap();
+            let shapes = f.output_shapes(std::slice::from_ref(&shape)).unwrap();
+            let mut y = vec![0.0f32; shapes[0].iter().product()];
+            let mut y = fuselet::TensorMut::new(&mut y, &shapes[0]).unwrap();
+            f.call(&[("x", &x)], &mut y).unwrap();
+        }
+    }
+    assert!(events.lock().unwrap().is_empty(), "{:?}", events.lock().unwrap());
+}
