@@ -316,6 +316,13 @@ proptest! {
     }
 
     #[test]
+    fn a_readable_graph_parses_back_to_as_many_nodes(graph in graphs()) {
+        let parsed = graph.readable().parse::<Graph>().unwrap();
+        prop_assert_eq!(parsed.nodes().len(), graph.nodes().len());
+        prop_assert_eq!(parsed.outputs().len(), graph.outputs().len());
+    }
+
+    #[test]
     fn no_text_makes_the_parser_panic(text in "[a-c0-9x+*/^()<>=|{};,. \\[\\]\"`#-]{0,40}|(let |if |then |else |fn f\\(x\\) = |x|\\(|\\)|1|\\|>|, |not |and ){0,20}") {
         let _ = text.as_str().into_program(&Library::standard()).map(|program| program.graph(Meaning::Form));
     }

@@ -372,6 +372,15 @@ fn program_listing(inputs: &[String], bindings: &[Expr], outputs: &[(String, Exp
     Listing { inputs: inputs.to_vec(), items, outputs }
 }
 
+impl Graph {
+    /// The graph in the language as people like to read it: only shared and deep nodes have a name. It parses back to a
+    /// graph of the same nodes, perhaps in another order; `Display` keeps the order too.
+    pub fn readable(&self) -> String {
+        let listing = graph_listing(self);
+        listing.print(&listing.readable())
+    }
+}
+
 /// The graph in the language; it parses back to an equal graph by [`str::parse`].
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
