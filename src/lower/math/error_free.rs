@@ -156,11 +156,13 @@ pub(super) fn fma<'s>(a: Term<'s>, b: Term<'s>, c: Term<'s>) -> Term<'s> {
     let back = raise.select(1.0 / (up * up), reduce.select(1.0 / down, 1.0));
     let product = two_product(a * factor_a, b * factor_b);
     let sum = two_sum(product.high, c * factor_c);
-    let result = (sum.high + (sum.low + product.low)) * back;
-    // Not a finite number on the long way: an argument was not finite (or the result overflows): the plain way knows.
-    let finite = (result - result).equals(0.0);
+    let exact = sum.high + (sum.low + product.low);
+    let result = exact * back;
+    // Not a finite number on the long way: an argument was not finite (or the result overflows): the plain way knows. It
+    // also knows the sign of an exact zero, which the added errors, +0, would make +0.
+    let settled = (result - result).equals(0.0) & exact.abs().greater(0.0);
     // An infinite c wins over a finite product, even one that overflows the other way.
     let infinity = f64::INFINITY;
     let c_wins = c.abs().equals(infinity) & a.abs().less(infinity) & b.abs().less(infinity);
-    c_wins.select(c, finite.select(result, plain))
+    c_wins.select(c, settled.select(result, plain))
 }
