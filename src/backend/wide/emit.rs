@@ -148,7 +148,7 @@ impl Emitter {
 
 impl Run<'_> {
     fn node(&mut self, node: &Node, copy: usize) {
-        let mut arguments = [usize::MAX; 3];
+        let mut arguments = [usize::MAX; 4];
         let mut count = 0;
         for argument in node.arguments() {
             arguments[count] = self.allocator.dense(argument, copy);
@@ -158,9 +158,10 @@ impl Run<'_> {
         }
         let result = if node.result == ValueId::NONE { usize::MAX } else { self.allocator.dense(node.result, copy) };
         let read = &arguments[..count];
-        let [a, b, c] = arguments;
+        let [a, b, c, d] = arguments;
         match node.action {
             Action::Binary { simd, commutative } => self.binary(simd, commutative, result, a, b),
+            Action::Merge { simd } => self.merge(simd, result, [a, b, c, d]),
             Action::Unary { simd, immediate } => self.unary(simd, immediate, result, a),
             Action::Shift { simd, count } => {
                 let source = if self.emitter.target.masks { self.operand(a) } else { self.in_register(a) };
@@ -169,8 +170,8 @@ impl Run<'_> {
                     run.emitter.assembler.emit(code, [to, source, count.into()]);
                 });
             }
-            Action::Fused(forms) => self.fused(forms, result, arguments),
-            Action::Ternary { table } => self.ternary(table, result, arguments),
+            Action::Fused(forms) => self.fused(forms, result, [a, b, c]),
+            Action::Ternary { table } => self.ternary(table, result, [a, b, c]),
             Action::Compare { predicate } => self.compare(predicate, result, a, b),
             Action::Select => self.select(result, a, b, c),
             Action::MaskLogic { code } => {
@@ -334,6 +335,31 @@ impl Run<'_> {
         });
     }
 
+    fn merge(&mut self, simd: Simd, result: Dense, [a, b, condition, otherwise]: [Dense; 4]) {
+        let (first, condition_at) = (self.in_register(a), self.in_register(condition));
+        self.in_register(otherwise);
+        let second = self.operand(b);
+        let number = self.overwrite(otherwise);
+        let to = self.emitter.vector(number);
+        let Operand::Register(lanes) = condition_at else { unreachable!("masks are in registers") };
+        let code = self.emitter.target.code(simd);
+        self.emitter.assembler.emit_masked(code, [to, first, second], lanes, false);
+        self.finish(&[a, b, condition, otherwise]);
+        self.settle(result, number);
+    }
+
+    /// The register of a value in one, taken from it if nobody needs it there, else a copy in another.
+    fn overwrite(&mut self, value: Dense) -> u8 {
+        if self.allocator.may_overwrite(value) {
+            return self.allocator.steal(value);
+        }
+        let from = self.in_register(value);
+        let number = self.take(Class::Vector);
+        let to = self.emitter.vector(number);
+        self.emitter.assembler.emit(self.emitter.target.code(Simd::Move), [to, from]);
+        number
+    }
+
     fn unary(&mut self, simd: Simd, immediate: Option<u8>, result: Dense, a: Dense) {
         let source = self.operand(a);
         self.write(result, &[a], |run, to| {
@@ -405,17 +431,8 @@ impl Run<'_> {
             .into_iter()
             .find(|value| dies(self, *value))
             .or_else(|| [a, b, c].into_iter().find(|value| overwritable(self, *value)));
-        let (victim, victim_at) = match pick {
-            Some(value) => (value, None),
-            None => {
-                let value = [c, a, b].into_iter().find(|value| !in_memory(self, *value)).unwrap_or(c);
-                let from = self.in_register(value);
-                let number = self.take(Class::Vector);
-                let to = self.emitter.vector(number);
-                self.emitter.assembler.emit(self.emitter.target.code(Simd::Move), [to, from]);
-                (value, Some(number))
-            }
-        };
+        let anything = || [c, a, b].into_iter().find(|value| !in_memory(self, *value));
+        let victim = pick.or_else(anything).unwrap_or(c);
         let overwrites_addend = victim == c && victim != a && victim != b;
         if !overwrites_addend && victim == b && victim != a {
             std::mem::swap(&mut a, &mut b);
@@ -429,10 +446,7 @@ impl Run<'_> {
             (forms.form213, b, c)
         };
         let (second, third) = (self.in_register(second), self.memory_operand(third));
-        let number = match victim_at {
-            Some(number) => number,
-            None => self.allocator.steal(victim),
-        };
+        let number = self.overwrite(victim);
         let to = self.emitter.vector(number);
         self.emitter.assembler.emit(self.emitter.target.code(simd), [to, second, third]);
         self.finish(&read);
@@ -463,17 +477,10 @@ impl Run<'_> {
         }
         let table = permute_table(table, order);
         let [first, second, third] = order.map(|place| read[place]);
-        let from = self.in_register(first);
+        self.in_register(first);
         let second_at = self.in_register(second);
         let third_at = self.memory_operand(third);
-        let number = if self.allocator.may_overwrite(first) {
-            self.allocator.steal(first)
-        } else {
-            let number = self.take(Class::Vector);
-            let to = self.emitter.vector(number);
-            self.emitter.assembler.emit(self.emitter.target.code(Simd::Move), [to, from]);
-            number
-        };
+        let number = self.overwrite(first);
         let to = self.emitter.vector(number);
         let code = self.emitter.target.code(Simd::Ternary);
         self.emitter.assembler.emit(code, [to, second_at, third_at, table.into()]);

@@ -65,6 +65,8 @@ pub(super) struct FusedForms {
 pub(super) enum Action {
     /// Two vectors to one; the second may be memory.
     Binary { simd: Simd, commutative: bool },
+    /// Two vectors to one where a mask (third) is set, else a vector (fourth), which it overwrites.
+    Merge { simd: Simd },
     /// √, or rounding with an immediate.
     Unary { simd: Simd, immediate: Option<u8> },
     /// A shift by a constant.
@@ -75,7 +77,6 @@ pub(super) enum Action {
     Compare { predicate: u8 },
     /// Second where the first (a mask), else third.
     Select,
-    #[expect(dead_code, reason = "selection does not find them yet")]
     /// Any Boolean function of three vectors, by its table; overwrites its first operand.
     Ternary { table: u8 },
     /// Two mask registers to one.
@@ -101,7 +102,7 @@ pub(super) enum Action {
 pub(super) struct Node {
     pub(super) action: Action,
     /// The values read; [`ValueId::NONE`] past their number.
-    pub(super) arguments: [ValueId; 3],
+    pub(super) arguments: [ValueId; 4],
     /// The local made, or [`ValueId::NONE`].
     pub(super) result: ValueId,
     /// The register file of the result.

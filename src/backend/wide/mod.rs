@@ -3,7 +3,8 @@
 //! Cranelift stops at 128 bits there, which in cache costs a factor of two to four. This backend writes the same passes
 //! as ymm or zmm code, with the same bits. A pass goes through it in one direction:
 //!
-//! - [`select`]: lane ops become machine operations ([`machine`]) on values without registers;
+//! - [`select`]: lane ops become machine operations ([`machine`]) on values without registers, groups of them one
+//!   operation where AVX-512 has it ([`patterns`]);
 //! - [`schedule`]: how many bodies the main loop interleaves, which constants keep a register;
 //! - [`emit`], [`strided`], [`reduce`]: operations become instructions, registers being given out on the way by
 //!   [`allocate`], with slots of the [`frame`] for what has none;
@@ -20,6 +21,7 @@ mod emit;
 mod frame;
 mod loops;
 mod machine;
+mod patterns;
 mod reduce;
 mod schedule;
 mod select;

@@ -77,7 +77,7 @@ fn memory_serves(node: &Node, place: usize) -> bool {
     let resident = |value: ValueId| value != ValueId::NONE && value.is_resident();
     match node.action {
         Action::Binary { commutative: true, .. } | Action::Compare { .. } => !resident(node.arguments[1 - place]),
-        Action::Binary { .. } | Action::Select => place == 1,
+        Action::Binary { .. } | Action::Select | Action::Merge { .. } => place == 1,
         Action::Unary { .. } => true,
         // One operand may; two of them cannot.
         Action::Fused(_) | Action::Ternary { .. } => {
@@ -156,11 +156,13 @@ impl Estimate {
 /// Latency in cycles, and occupancy in half cycles (two ports), of a node.
 fn cost(action: Action, target: Target) -> (usize, usize) {
     match action {
-        Action::Binary { simd: Simd::Div, .. } => (14, if target.masks { 20 } else { 10 }),
-        Action::Unary { simd: Simd::Sqrt, .. } => (18, if target.masks { 24 } else { 12 }),
-        Action::Binary { simd: Simd::Add | Simd::Sub | Simd::Mul | Simd::Min | Simd::Max, .. } | Action::Fused(_) => {
-            (4, 1)
+        Action::Binary { simd: Simd::Div, .. } | Action::Merge { simd: Simd::Div } => {
+            (14, if target.masks { 20 } else { 10 })
         }
+        Action::Unary { simd: Simd::Sqrt, .. } => (18, if target.masks { 24 } else { 12 }),
+        Action::Binary { simd: Simd::Add | Simd::Sub | Simd::Mul | Simd::Min | Simd::Max, .. }
+        | Action::Merge { .. }
+        | Action::Fused(_) => (4, 1),
         Action::Binary { .. } | Action::Shift { .. } | Action::Ternary { .. } => (1, 1),
         Action::Unary { .. } => (8, 2),
         Action::Compare { .. } => (3, 1),

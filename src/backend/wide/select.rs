@@ -6,6 +6,7 @@
 //! stores: an operand may be written in place of one that is read.)
 
 use super::machine::{Accumulator, Action, Class, FusedForms, Node, Resident, Selection, ValueId};
+use super::patterns::{self, Leaf, Logic, Pattern};
 use super::target::{Simd, Target};
 use crate::dtype::Dtype;
 use crate::lane::{Instruction, LaneKind, LaneOp, Layout, Pass, Shift};
@@ -56,6 +57,7 @@ struct Selector<'pass> {
     uniform: Vec<bool>,
     /// How many live instructions read each value; stores and accumulations count as live.
     readers: Vec<u32>,
+    patterns: Vec<Pattern>,
     places: Vec<Place>,
     /// For each operand the value of its load.
     loaded: Vec<Option<ValueId>>,
@@ -82,10 +84,17 @@ impl<'pass> Selector<'pass> {
             residents: Vec::with_capacity(32),
             accumulators: Vec::new(),
         };
+        let uniform = pass.uniform();
+        let patterns = if target.masks {
+            patterns::find(pass, &readers, &uniform)
+        } else {
+            vec![Pattern::None; instructions.len()]
+        };
         Selector {
             pass,
             target,
-            uniform: pass.uniform(),
+            uniform,
+            patterns,
             readers,
             places: vec![Place::Nowhere; instructions.len()],
             loaded: vec![None; pass.operands.len()],
@@ -146,6 +155,12 @@ impl<'pass> Selector<'pass> {
     // ---- values
 
     fn value(&mut self, index: usize, instruction: &Instruction) -> Place {
+        match self.patterns[index] {
+            Pattern::None => {}
+            Pattern::Absorbed => return Place::Nowhere,
+            Pattern::Logic(logic) => return self.logic(index, logic),
+            Pattern::Merge(simd) => return self.merge(instruction, simd),
+        }
         match *instruction {
             Instruction::Constant { kind: LaneKind::Mask, bits } if self.target.masks => Place::ConstantMask(bits != 0),
             Instruction::Constant { bits, .. } => Place::Constant(bits),
@@ -180,6 +195,25 @@ impl<'pass> Selector<'pass> {
             }
             Instruction::Store { .. } | Instruction::Accumulate { .. } => Place::Nowhere,
         }
+    }
+
+    fn logic(&mut self, index: usize, logic: Logic) -> Place {
+        let uniform = self.uniform[index];
+        let leaves = logic.leaves().expect("a tree has a leaf");
+        let arguments = leaves.map(|leaf| match leaf {
+            Leaf::Value(value) => self.read(uniform, value),
+            Leaf::SignBit => self.sign_bit(),
+        });
+        let local = self.push(uniform, Class::Vector, Action::Ternary { table: logic.table }, &arguments);
+        self.place(uniform, local)
+    }
+
+    fn merge(&mut self, select: &Instruction, simd: Simd) -> Place {
+        let [mask, then, otherwise] = *select.arguments() else { unreachable!("a select has three arguments") };
+        let operation = self.pass.program.instruction(then);
+        let [a, b] = *operation.arguments() else { unreachable!("only binary operations are merged") };
+        let arguments = [a, b, mask, otherwise].map(|value| self.read(false, value.index()));
+        Place::Body(self.push(false, Class::Vector, Action::Merge { simd }, &arguments))
     }
 
     fn place(&self, uniform: bool, local: ValueId) -> Place {
@@ -260,14 +294,14 @@ impl<'pass> Selector<'pass> {
         };
         let result = ValueId::local(*locals);
         *locals += 1;
-        let mut padded = [ValueId::NONE; 3];
+        let mut padded = [ValueId::NONE; 4];
         padded[..arguments.len()].copy_from_slice(arguments);
         nodes.push(Node { action, arguments: padded, result, class });
         result
     }
 
     fn push_effect(&mut self, in_preheader: bool, action: Action, argument: ValueId) {
-        let arguments = [argument, ValueId::NONE, ValueId::NONE];
+        let arguments = [argument, ValueId::NONE, ValueId::NONE, ValueId::NONE];
         let node = Node { action, arguments, result: ValueId::NONE, class: Class::Vector };
         if in_preheader { &mut self.selection.preheader } else { &mut self.selection.body }.push(node);
     }
