@@ -34,7 +34,7 @@ mod x86_64 {
     struct Kernel {
         name: &'static str,
         pass: Pass,
-        by_hand: fn(&[OperandArgument], usize),
+        by_hand: Option<fn(&[OperandArgument], usize)>,
     }
 
     fn kernels() -> Vec<Kernel> {
@@ -44,7 +44,7 @@ mod x86_64 {
                     name: stringify!($name),
                     pass: programs::elementwise(stringify!($name), programs::$name),
                     // SAFETY: called only where the machine has AVX-512, on arrays of `n` elements.
-                    by_hand: |o, n| unsafe { by_hand::$name(o[0].pointer.cast(), o[1].pointer.cast(), n) },
+                    by_hand: Some(|o, n| unsafe { by_hand::$name(o[0].pointer.cast(), o[1].pointer.cast(), n) }),
                 }
             };
         }
@@ -57,16 +57,15 @@ mod x86_64 {
                 name: "chain",
                 pass: programs::chain(),
                 // SAFETY: as above; the scales lie one after another.
-                by_hand: |o, n| unsafe {
-                    by_hand::chain(
-                        o[0].pointer.cast(),
-                        o[1].pointer.cast(),
-                        o[2].pointer.cast(),
-                        o[5].pointer.cast(),
-                        n,
-                    )
-                },
+                by_hand: Some(|o, n| unsafe {
+                    let [x, r, a, _, _, y] = [0, 1, 2, 3, 4, 5].map(|operand: usize| o[operand].pointer.cast::<f32>());
+                    by_hand::chain(x, r, a, y, n)
+                }),
             },
+            Kernel { name: "relu", pass: programs::elementwise("relu", programs::relu), by_hand: None },
+            Kernel { name: "poly", pass: programs::elementwise("poly", programs::polynomial), by_hand: None },
+            Kernel { name: "exp_sum", pass: programs::exponential_sum(), by_hand: None },
+            Kernel { name: "max", pass: programs::maximum(), by_hand: None },
         ]
     }
 
@@ -86,7 +85,6 @@ mod x86_64 {
 
     pub fn main() {
         let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-        let has_hand = Isa::Avx512.is_available();
         for kernel in kernels() {
             if !chosen.is_empty() && !chosen.iter().any(|name| kernel.name.contains(name.as_str())) {
                 continue;
@@ -102,13 +100,13 @@ mod x86_64 {
                 print!("  compile {name} {:.1} µs,", compile_time(engine.as_ref(), &kernel.pass));
             }
             println!();
-            for n in [1024usize, 16_384, 262_144] {
+            for n in [16usize, 128, 1024, 16_384, 262_144] {
                 let mut memory = Memory::new(&kernel.pass, n);
                 let judge = memory.output(codes.last().expect("there is one").as_ref());
                 for (code, (name, _)) in codes.iter().zip(&engines) {
                     assert_eq!(memory.output(code.as_ref()), judge, "{name} differs on {}", kernel.name);
                 }
-                let repeats = (1 << 18) / n;
+                let repeats = (1 << 17) / n;
                 let mut best = vec![f64::INFINITY; codes.len() + 1];
                 for _ in 0..40 {
                     for (place, code) in codes.iter().enumerate() {
@@ -119,10 +117,10 @@ mod x86_64 {
                         }
                         best[place] = best[place].min(start.elapsed().as_nanos() as f64 / (repeats.max(1) * n) as f64);
                     }
-                    if has_hand {
+                    if let Some(by_hand) = kernel.by_hand.filter(|_| Isa::Avx512.is_available() && n % 32 == 0) {
                         let start = Instant::now();
                         for _ in 0..repeats.max(1) {
-                            (kernel.by_hand)(&memory.operands, n);
+                            by_hand(&memory.operands, n);
                         }
                         let last = best.len() - 1;
                         best[last] = best[last].min(start.elapsed().as_nanos() as f64 / (repeats.max(1) * n) as f64);

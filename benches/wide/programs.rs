@@ -1,7 +1,7 @@
 //! The kernels of the comparison as lane programs, float32: recipes of whole activations within 4 ULP.
 
 use fuselet::dtype::Dtype;
-use fuselet::lane::{LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Shift, Value};
+use fuselet::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Shift, Value};
 
 const LOG2_E: f64 = f32::from_bits(0x3fb8_aa3b) as f64;
 const MAGIC: f64 = 12_582_912.0;
@@ -144,6 +144,17 @@ pub fn gelu(builder: &mut LaneBuilder, x: Value) -> Value {
     builder.apply(LaneOp::Fma, &[w, minus_small, positive])
 }
 
+pub fn relu(builder: &mut LaneBuilder, x: Value) -> Value {
+    let zero = constant(builder, 0.0);
+    builder.max(zero, x)
+}
+
+/// One long chain of dependent operations: all latency, little work.
+pub fn polynomial(builder: &mut LaneBuilder, x: Value) -> Value {
+    let coefficients: Vec<f64> = (0..21).map(|power| 1.0 / f64::from(power * power + 1)).collect();
+    builder.horner(x, &coefficients)
+}
+
 fn operand(role: Role, layout: Layout, name: &str) -> Operand {
     Operand { role, dtype: Dtype::F32, layout, name: name.to_owned() }
 }
@@ -178,4 +189,33 @@ pub fn chain() -> Pass {
         operand(Role::Write, Layout::Contiguous, "y"),
     ];
     Pass { name: "silu(x*a+b)*c+r".to_owned(), program: builder.finish(), operands }
+}
+
+/// A row's Σ e^(x − m), the terms kept: the second pass of a softmax.
+pub fn exponential_sum() -> Pass {
+    let mut builder = LaneBuilder::new(Dtype::F32, true);
+    let [x, largest] = [0, 2].map(|operand| builder.load(OperandId(operand)));
+    let below = builder.sub(largest, x);
+    let limit = constant(&mut builder, 110.0);
+    let y = builder.min(limit, below);
+    let term = negative_exponential(&mut builder, y, 0);
+    builder.store(OperandId(3), term);
+    builder.accumulate(OperandId(1), Combine::Sum, term);
+    let operands = vec![
+        operand(Role::Read, Layout::Contiguous, "x"),
+        operand(Role::Accumulate, Layout::Contiguous, "sum"),
+        operand(Role::Read, Layout::Broadcast, "largest"),
+        operand(Role::Write, Layout::Contiguous, "y"),
+    ];
+    Pass { name: "exp_sum".to_owned(), program: builder.finish(), operands }
+}
+
+/// A row's maximum: the first pass of a softmax.
+pub fn maximum() -> Pass {
+    let mut builder = LaneBuilder::new(Dtype::F32, true);
+    let x = builder.load(OperandId(0));
+    builder.accumulate(OperandId(1), Combine::Max, x);
+    let operands =
+        vec![operand(Role::Read, Layout::Contiguous, "x"), operand(Role::Accumulate, Layout::Contiguous, "y")];
+    Pass { name: "max".to_owned(), program: builder.finish(), operands }
 }

@@ -4,6 +4,7 @@
 
 use super::machine::{Action, Class, Node, Resident, Selection, ValueId};
 use super::target::{Simd, Target};
+use crate::dtype::Dtype;
 use crate::lane::ACCUMULATOR_LANES;
 
 /// What the model decides.
@@ -90,12 +91,12 @@ fn memory_serves(node: &Node, place: usize) -> bool {
 /// What a body costs.
 #[derive(Debug)]
 struct Estimate {
-    /// Instructions that compute.
-    operations: usize,
+    /// Nodes, which are instructions but for a few.
+    instructions: usize,
     /// Locals alive at once, at most.
     pressure: usize,
-    /// Cycles the arithmetic units need.
-    throughput: usize,
+    /// Cycles the arithmetic units, or those that load and store, are busy.
+    throughput: f64,
     /// Cycles from the first load to the last store.
     latency: usize,
 }
@@ -109,57 +110,80 @@ impl Estimate {
             }
         }
         let mut ready = vec![0usize; locals];
-        let mut estimate = Estimate { operations: 0, pressure: 0, throughput: 0, latency: 0 };
-        let (mut live, mut halves) = (0usize, 0usize);
+        let mut in_vector = vec![false; locals];
+        let mut estimate = Estimate { instructions: body.len(), pressure: 0, throughput: 0.0, latency: 0 };
+        let (mut live, mut halves, mut accesses, mut divider) = (0usize, 0usize, 0usize, 0usize);
         for (index, node) in body.iter().enumerate() {
-            let (latency, cost) = cost(node.action, target);
-            halves += cost;
-            estimate.operations += usize::from(cost > 0);
+            let (latency, arithmetic, division) = cost(node.action, target);
+            halves += arithmetic;
+            divider += division;
+            accesses += match node.action {
+                Action::Load { .. } => 1,
+                Action::Store { .. } => 2,
+                _ => 0,
+            };
             let start =
                 node.arguments().filter(|value| value.is_local()).map(|value| ready[value.index()]).max().unwrap_or(0);
             estimate.latency = estimate.latency.max(start + latency);
-            let mut dying: Vec<usize> = Vec::new();
-            for argument in node.arguments().filter(|value| value.is_local()) {
-                if last[argument.index()] == index && !dying.contains(&argument.index()) {
-                    dying.push(argument.index());
-                }
-            }
+            let dying = node.arguments.iter().enumerate().filter(|(place, value)| {
+                value.is_local()
+                    && in_vector[value.index()]
+                    && last[value.index()] == index
+                    && !node.arguments[..*place].contains(value)
+            });
+            let dying = dying.count();
             if node.result != ValueId::NONE {
                 ready[node.result.index()] = start + latency;
-                if node.class == Class::Vector {
-                    live += 1;
-                }
+                in_vector[node.result.index()] = node.class == Class::Vector;
+                live += usize::from(node.class == Class::Vector);
             }
             estimate.pressure = estimate.pressure.max(live);
-            live = live.saturating_sub(dying.len());
+            live -= dying;
         }
-        estimate.throughput = halves.div_ceil(2).max(1);
+        estimate.throughput = halves.max(accesses).max(2 * divider).max(1) as f64 / 2.0;
         estimate
     }
 
-    /// How many bodies to interleave on a machine with this many registers for them.
+    /// How many bodies to interleave on a machine with this many registers for them: doubled as long as the model says
+    /// that it pays, and nothing is spilled for it.
     fn copies(&self, registers: usize) -> usize {
-        // A loop of almost nothing is bound by its own control; long ones fill the machine's window by themselves.
-        let wanted = match self.operations {
-            0..=6 => 4,
-            7..=80 => 2,
-            _ => 1,
-        };
-        let mut copies = wanted;
-        while copies > 1 && copies * self.pressure + 1 > registers {
-            copies /= 2;
+        let mut copies = 1;
+        while copies < MOST_COPIES && 2 * copies * self.pressure < registers {
+            // Code grows, registers become scarce: the more copies there are, the more another doubling must gain.
+            let least_gain = 0.02 * copies as f64;
+            if self.cycles(2 * copies) > self.cycles(copies) * (1.0 - least_gain) {
+                break;
+            }
+            copies *= 2;
         }
         copies
     }
+
+    /// Cycles per body with this many interleaved. A body waits for its units or for its own results; while it waits,
+    /// the machine works ahead: on the bodies its window holds anyway, and on those interleaved with it.
+    fn cycles(&self, copies: usize) -> f64 {
+        let overlapping = (WINDOW / self.instructions as f64).max(1.0) + INTERLEAVED * (copies - 1) as f64;
+        let waiting = self.latency as f64 / overlapping;
+        waiting.max(self.throughput) + LOOP_CONTROL / copies as f64
+    }
 }
 
-/// Latency in cycles, and occupancy in half cycles (two ports), of a node.
-fn cost(action: Action, target: Target) -> (usize, usize) {
-    match action {
-        Action::Binary { simd: Simd::Div, .. } | Action::Merge { simd: Simd::Div } => {
-            (14, if target.masks { 20 } else { 10 })
-        }
-        Action::Unary { simd: Simd::Sqrt, .. } => (18, if target.masks { 24 } else { 12 }),
+/// The most bodies of one iteration.
+const MOST_COPIES: usize = 8;
+/// Instructions that a core has in flight, in effect (measured on chains of dependent operations, as is the next).
+const WINDOW: f64 = 350.0;
+/// What a body that is interleaved adds to those that overlap.
+const INTERLEAVED: f64 = 0.87;
+/// Cycles of an iteration that are no body's.
+const LOOP_CONTROL: f64 = 1.0;
+
+/// Latency in cycles, occupancy of the two arithmetic ports in half cycles, and cycles of the divider.
+fn cost(action: Action, target: Target) -> (usize, usize, usize) {
+    // Dividers take twice as long for twice the width and for float64, beside whatever else there is to do.
+    let doublings = usize::from(target.masks) + usize::from(target.dtype == Dtype::F64);
+    let (latency, halves) = match action {
+        Action::Binary { simd: Simd::Div, .. } | Action::Merge { simd: Simd::Div } => return (14, 2, 5 << doublings),
+        Action::Unary { simd: Simd::Sqrt, .. } => return (18, 2, 6 << doublings),
         Action::Binary { simd: Simd::Add | Simd::Sub | Simd::Mul | Simd::Min | Simd::Max, .. }
         | Action::Merge { .. }
         | Action::Fused(_) => (4, 1),
@@ -177,5 +201,6 @@ fn cost(action: Action, target: Target) -> (usize, usize) {
         Action::Load { .. } | Action::LoadBroadcast { .. } => (6, 0),
         Action::Store { .. } | Action::Export { .. } => (4, 0),
         Action::Accumulate { .. } => (4, 2),
-    }
+    };
+    (latency, halves, 0)
 }
