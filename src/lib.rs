@@ -95,6 +95,7 @@ pub use tensor::{Element, Input, MAX_RANK, Output, TensorError, TensorMut, Tenso
 
 /// What to compute: graphs, the language, the library, the float64 reference.
 pub use fuselet_ir as ir;
+pub use fuselet_ir::{Activation, Expr, Library, Program, activations};
 
 /// The README's Rust blocks, run as documentation tests.
 #[cfg(doctest)]
