@@ -8,7 +8,7 @@ use fuselet::dtype::Dtype;
 use fuselet::isa::Isa;
 use fuselet::lane::{LaneBuilder, Layout, Operand, OperandArgument, OperandId, Pass, Role};
 use fuselet_ir::Op;
-use fuselet_ir::ulp::ulp_distance_f32;
+use fuselet_ir::ulp::{ulp_distance_f32, ulp_distance_f64};
 use std::sync::Arc;
 
 /// Elements a run: as many as fit into the cache.
@@ -269,4 +269,50 @@ fn emulated_fma_differs_from_the_instruction_by_a_double_rounding_at_most() {
         println!("fma={fma} {} ops: {different} of {} rounded twice", primitive.operations, a.len());
         assert!(different * 100 <= a.len(), "double roundings are rare");
     }
+}
+
+/// Every float64 primitive lies within this of the exact value: at most one number away from the nearest one.
+const FLOAT64_STEPS: u64 = 1;
+
+/// Lines of hexadecimal bit patterns: the arguments, and the exact value correctly rounded.
+fn float64_samples(name: &str) -> Vec<Vec<f64>> {
+    let path = format!("{}/tests/data/float64/{name}.csv", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let number = |field: &str| f64::from_bits(u64::from_str_radix(field, 16).expect("bits in hexadecimal"));
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split(',').map(number).collect()).collect()
+}
+
+#[test]
+fn float64_primitives_are_at_most_one_number_from_the_correctly_rounded_value() {
+    let ops = UNARY_F32.iter().map(|row| row.0).chain([Op::Pow]);
+    let mut broken = Vec::new();
+    for op in ops {
+        let samples = float64_samples(op.name());
+        assert!(samples.len() > 300, "{} has samples", op.name());
+        let arguments: Vec<Vec<f64>> =
+            (0..op.arity()).map(|index| samples.iter().map(|sample| sample[index]).collect()).collect();
+        let arguments: Vec<&[f64]> = arguments.iter().map(Vec::as_slice).collect();
+        for fma in [true, false] {
+            let Some(primitive) = Primitive::new(op, Dtype::F64, fma) else { continue };
+            let (mut worst, mut inexact) = (0, 0);
+            for (sample, got) in samples.iter().zip(primitive.run(&arguments)) {
+                let truth = sample[op.arity()];
+                let steps = ulp_distance_f64(got, truth);
+                let sign = truth != 0.0 || got.is_sign_negative() == truth.is_sign_negative();
+                if steps > FLOAT64_STEPS || !sign {
+                    broken.push(format!("{}({sample:?}) fma={fma}: {got:e}, {steps} steps", op.name()));
+                }
+                worst = worst.max(steps);
+                inexact += usize::from(steps > 0);
+            }
+            println!(
+                "{:20} fma={fma:5} {:4} ops  {worst} steps, {inexact} of {} not correctly rounded",
+                op.name(),
+                primitive.operations,
+                samples.len()
+            );
+        }
+    }
+    assert!(broken.is_empty(), "{} wrong: {:#?}", broken.len(), &broken[..broken.len().min(40)]);
 }

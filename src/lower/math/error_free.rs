@@ -2,8 +2,8 @@
 //!
 //! Knuth's TwoSum and Dekker's FastTwoSum hold for all finite arguments whose sum does not overflow. The product's error
 //! is one FMA; without it, Dekker's: both factors split in halves by clearing the low bits of the mantissa (a mask,
-//! which unlike Veltkamp's constant cannot overflow), of which all partial products are exact. Both are exact unless the
-//! error is below the smallest subnormal.
+//! which unlike Veltkamp's constant cannot overflow, but in the last 2⁻²⁶ below float64's overflow threshold), of which all
+//! partial products are exact. Both are exact unless the error is below the smallest subnormal.
 //!
 //! A [`Pair`] is high + low with |low| at most a few units of high's last place; its products and sums are good to about
 //! 2⁻²ᵖ⁺² relative (p the precision of the dtype), by the short "sloppy" algorithms of Dekker (1971) and Joldes,
@@ -37,12 +37,13 @@ pub(super) fn fast_two_sum<'s>(a: Term<'s>, b: Term<'s>) -> Pair<'s> {
 
 /// a without the low half of its mantissa, and that half: both have few enough bits for exact products.
 pub(super) fn split(a: Term<'_>) -> Pair<'_> {
-    // 24 bits become 12 + 12; 53 become 26 + 27, whose products with each other and with 26 bits are exact.
-    let cleared = match a.dtype() {
-        Dtype::F32 => 12,
-        Dtype::F64 => 27,
+    let bits = match a.dtype() {
+        // 24 bits become 12 + 12.
+        Dtype::F32 => a.bits() & (u64::MAX << 12),
+        // 53 bits become 26 + 26 and a sign: the high half is rounded, not cut.
+        Dtype::F64 => (a.bits() + (1 << 26)) & (u64::MAX << 27),
     };
-    let high = (a.bits() & (u64::MAX << cleared)).float();
+    let high = bits.float();
     Pair { high, low: a - high }
 }
 
@@ -94,13 +95,7 @@ impl<'s> Pair<'s> {
         fast_two_sum(sum.high, sum.low + (self.low + other.low))
     }
 
-    /// The sum with any pair.
-    pub(super) fn plus(self, other: Pair<'s>) -> Pair<'s> {
-        let sum = two_sum(self.high, other.high);
-        fast_two_sum(sum.high, sum.low + (self.low + other.low))
-    }
-
-    /// The quotient as one number, nearly correctly rounded: a second quotient of what the first left over.
+    /// The quotient: a second quotient, of what the first left over, is its low part.
     pub(super) fn divided_by(self, divisor: Pair<'s>) -> Pair<'s> {
         let quotient = self.high / divisor.high;
         let product = two_product(quotient, divisor.high);

@@ -54,6 +54,21 @@ pub(super) fn ln2_parts(dtype: Dtype) -> (f64, f64) {
 const EXP_F32: [f64; 6] =
     [1.0, hex("0x1.fffff8p-2"), hex("0x1.55548cp-3"), hex("0x1.555b84p-5"), hex("0x1.123d1p-7"), hex("0x1.6868dp-10")];
 
+/// (eʳ − 1 − r) / r² for float64, |r| ≤ 0.3468; error of eʳ 2⁻⁶⁰ of r.
+pub(super) const EXP_F64: [f64; 11] = [
+    hex("0x1p-1"),
+    hex("0x1.5555555555559p-3"),
+    hex("0x1.555555555555ap-5"),
+    hex("0x1.111111110f6abp-7"),
+    hex("0x1.6c16c16c1440cp-10"),
+    hex("0x1.a01a01afe863ep-13"),
+    hex("0x1.a01a01b0c7a43p-16"),
+    hex("0x1.71ddf8479364ep-19"),
+    hex("0x1.27e4c5847f1acp-22"),
+    hex("0x1.af5ed9f1b1cf1p-26"),
+    hex("0x1.1f958693ba419p-29"),
+];
+
 /// eˣ.
 pub(super) fn exp(x: Term<'_>) -> Term<'_> {
     match x.dtype() {
@@ -87,8 +102,35 @@ pub(super) fn powers_of_halves(t: Term<'_>) -> (Term<'_>, Term<'_>) {
     ((half << mantissa).float(), ((m - half) << mantissa).float())
 }
 
+/// What [`reduce_f64`] makes of an exponent: e^(x + low) = 2ⁿ · (1 + high + tail).
+pub(super) struct Reduced<'s> {
+    /// n plus an offset in its low bits.
+    pub(super) t: Term<'s>,
+    /// The exact part of r.
+    pub(super) high: Term<'s>,
+    /// What is missing to eʳ − 1: |tail| ≤ 0.07.
+    pub(super) tail: Term<'s>,
+}
+
+/// Reduces x + low for float64. The high part of r stays exact, so that only a small part of eʳ is ever rounded.
+pub(super) fn reduce_f64<'s>(x: Term<'s>, low: Term<'s>, offset: f64) -> Reduced<'s> {
+    let magic = magic(Dtype::F64) + offset;
+    let (ln2_high, ln2_low) = ln2_parts(Dtype::F64);
+    let t = x.times_plus(LOG2_E, magic);
+    let n = t - magic;
+    let high = n.times_plus(-ln2_high, x);
+    let correction = n.times_plus(-ln2_low, low);
+    let r = high + correction;
+    Reduced { t, high, tail: (r * r).times_plus(r.polynomial(&EXP_F64), correction) }
+}
+
 fn exp_f64(x: Term<'_>) -> Term<'_> {
-    todo!()
+    // As in float32: 1078 makes n + 1078 positive, 2^968 = 2^(2·1023 − 1078) takes it back.
+    let x = x.at_most(710.0).at_least(-746.0);
+    let Reduced { t, high, tail } = reduce_f64(x, x.scope().number(-0.0), 1078.0);
+    let p = (1.0 + (high + tail)) * 2f64.powi(968);
+    let (first, second) = powers_of_halves(t);
+    (p * first) * second
 }
 
 /// 2⁶⁴ · e⁻ʸ for 0 ≤ y ≤ `exp_cutoff`.
@@ -120,7 +162,8 @@ fn exp_neg_f32<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
 }
 
 fn exp_neg_f64<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
-    todo!()
+    let Reduced { t, high, tail } = reduce_f64(-y, -low, bias(Dtype::F64) + 64.0);
+    (1.0 + (high + tail)) * (t.bits() << mantissa(Dtype::F64)).float()
 }
 
 /// The number past which y · e⁻ʸ rounds to 0: 110 for float32, 752 for float64.

@@ -61,7 +61,7 @@ pub(super) fn lower(builder: &mut LaneBuilder, op: Op, arguments: &[Value]) -> V
                     let arguments = [arguments[0], arguments[1], arguments[2]];
                     Scope::run(builder, arguments, |_, [a, b, c]| error_free::fma(a, b, c))
                 }
-                _ => todo!(),
+                _ => unreachable!("`{}` is lowered one level up", op.name()),
             }
         }
     }

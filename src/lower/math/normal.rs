@@ -4,9 +4,12 @@
 //! S = 2ⁿ and q = eʳ − 1 it is S + S·q. erfcx(a/√2) = R(a)/Q(a), Q = R + a·(√(π/2)·R − C): the quotient is nearly
 //! 1/(1 + √(π/2)·a), and R's rounding errors cancel between numerator and denominator. Coefficients: minimax for a in
 //! [0, 14.7], error 0.3·2⁻²⁴ (float32).
+//!
+//! Float64 needs more than one rounding's room for 1 ULP: the exponential and erfcx are in two parts each, and so is their
+//! quotient.
 
-use super::error_free;
-use super::exp::{LOG2_E, bias, ln2_parts, magic, mantissa};
+use super::error_free::{self, Pair, fast_two_sum, two_product, two_sum};
+use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, reduce_f64};
 use super::notation::{Term, hex};
 use crate::dtype::Dtype;
 
@@ -18,6 +21,40 @@ const CORRECTION_F32: [f64; 4] =
     [hex("0x1.d25bfp-2"), hex("0x1.1e4f76p-2"), hex("0x1.4274aep-4"), hex("0x1.3cb2c6p-7")];
 /// √(π/2).
 const SQRT_HALF_PI_F32: f64 = hex("0x1.40d932p+0");
+
+/// √½.
+const SQRT_HALF: (f64, f64) = (hex("0x1.6a09e667f3bcdp-1"), hex("-0x1.bdd3413b26456p-55"));
+/// 3.5 · erfcx(3).
+const ERFCX_CENTRE: (f64, f64) = (hex("0x1.40c522d7e4987p-1"), hex("0x1.a19969d5cf11fp-56"));
+/// ((½ + z)·erfcx(z) − 3.5·erfcx(3))/t in t = (z − 3)/(z + 3) for float64; error 2⁻⁵⁸.
+const ERFCX_F64: [f64; 26] = [
+    hex("-0x1.15c084bb9e8f3p-4"),
+    hex("-0x1.85a15c58aa606p-6"),
+    hex("0x1.098366a5b46ecp-4"),
+    hex("-0x1.e88b803a48addp-5"),
+    hex("0x1.17ca2877f0426p-5"),
+    hex("-0x1.8574c40c0c0aap-7"),
+    hex("0x1.4b884e45d161fp-10"),
+    hex("0x1.ef1bdd81efff5p-11"),
+    hex("-0x1.98db5158ab846p-12"),
+    hex("-0x1.b912949ed1821p-15"),
+    hex("0x1.065a3e686dfedp-14"),
+    hex("0x1.4c2fe4d386749p-19"),
+    hex("-0x1.513c5ad1564cap-17"),
+    hex("-0x1.8993d7f740499p-22"),
+    hex("0x1.d22254817ed18p-20"),
+    hex("0x1.82dbb49a9d34p-23"),
+    hex("-0x1.4b821e5a193cbp-22"),
+    hex("-0x1.3b01bdfcc001ep-24"),
+    hex("0x1.b91a5fd50dccbp-25"),
+    hex("0x1.921b1a637b746p-26"),
+    hex("-0x1.dc23dd44edf31p-28"),
+    hex("-0x1.903bbc6ae0644p-28"),
+    hex("0x1.458b7f1aba3f3p-31"),
+    hex("0x1.17406d260ae53p-30"),
+    hex("-0x1.16cc8d223dd3bp-36"),
+    hex("-0x1.9328bfe848291p-34"),
+];
 
 /// (eʳ − 1)/r for float32, as in `exp`, written for r = 2v: the square itself is reduced, not its half.
 pub(super) const EXP_F32: [f64; 6] =
@@ -46,7 +83,7 @@ pub(super) fn gaussian_f32<'s>(a: Term<'s>, rate: f64, scale: f64) -> (Term<'s>,
 pub(super) fn normal_tail_scaled(a: Term<'_>) -> Term<'_> {
     match a.dtype() {
         Dtype::F32 => normal_tail_f32(a),
-        Dtype::F64 => todo!(),
+        Dtype::F64 => normal_tail_f64(a),
     }
 }
 
@@ -58,6 +95,54 @@ fn normal_tail_f32(a: Term<'_>) -> Term<'_> {
     let denominator = a.times_plus(k, numerator);
     let weighted = s * numerator;
     weighted.times_plus(q, weighted) / denominator
+}
+
+fn normal_tail_f64(a: Term<'_>) -> Term<'_> {
+    let a = a.at_most(38.6);
+    let z = two_product(a, a.scope().number(SQRT_HALF.0));
+    let z = Pair { high: z.high, low: a.times_plus(SQRT_HALF.1, z.low) };
+    let square = error_free::square(a);
+    let (s, e) = gaussian_f64(Pair { high: square.high * 0.5, low: square.low * 0.5 }, 63.0);
+    let (numerator, denominator) = erfcx_quotient_f64(z);
+    e.times(numerator).divided_by(denominator).rounded() * s
+}
+
+/// 2ᵏ · e^−(v.high + v.low) as S = 2ᵏ⁺ⁿ and a factor.
+pub(super) fn gaussian_f64(v: Pair<'_>, scale: f64) -> (Term<'_>, Pair<'_>) {
+    let Reduced { t, high, tail } = reduce_f64(-v.high, -v.low, bias(Dtype::F64) + scale);
+    let one = v.high.scope().number(1.0);
+    let sum = fast_two_sum(one, high);
+    ((t.bits() << mantissa(Dtype::F64)).float(), fast_two_sum(sum.high, sum.low + tail))
+}
+
+/// erfcx(z) for z ≥ 0 as numerator and denominator: (½ + z)·erfcx(z) = c + t·H(t), t = (z − 3)/(z + 3) (Shepherd and
+/// Laframboise 1981). The numerator lies between 0.5 and 0.64, so c in two parts makes it exact to 2⁻⁵⁷.
+pub(super) fn erfcx_quotient_f64(z: Pair<'_>) -> (Pair<'_>, Pair<'_>) {
+    let scope = z.high.scope();
+    let x = z.high.at_most(hex("0x1p60"));
+    let (above, below) = (two_sum(x, scope.number(-3.0)), two_sum(x, scope.number(3.0)));
+    let t = above.high / below.high;
+    // The last two steps of Horner's rule in two parts.
+    let (first, higher) = ERFCX_F64.split_first().expect("the polynomial has coefficients");
+    let slope = two_product(t, t.polynomial(higher));
+    let sum = two_sum(scope.number(*first), slope.high);
+    let change = Pair { high: sum.high, low: sum.low + slope.low }.scaled(t);
+    let numerator = fast_two_sum(scope.number(ERFCX_CENTRE.0), change.high);
+    let numerator = Pair { high: numerator.high, low: numerator.low + change.low };
+    let denominator = two_sum(scope.number(0.5), z.high);
+    let denominator = Pair { high: denominator.high, low: denominator.low + z.low };
+
+    // t is rounded, so this was the value at 3·(1 + t)/(1 − t), which z exceeds by δ = (z + 3)·residual/6. By the
+    // differential equation erfcx' = 2z·erfcx − 2/√π that adds δ·(g/(½ + z) + 2z·g − (2/√π)·(½ + z)) to the numerator g.
+    // Far out the numerator hardly depends on t.
+    let product = two_product(t, below.high);
+    let residual = (above.high - product.high) - product.low;
+    let residual = residual + t.times_from(below.low + z.low, above.low + z.low);
+    let shift = x.less(8.0).select(residual * (below.high * (1.0 / 6.0)), 0.0);
+    let (g, d) = (numerator.high, denominator.high);
+    let slope = g / d + (g * (x + x) - d * std::f64::consts::FRAC_2_SQRT_PI);
+    let low = shift.times_plus(slope, numerator.low + ERFCX_CENTRE.1);
+    (Pair { high: numerator.high, low }, denominator)
 }
 
 /// Φ(x).

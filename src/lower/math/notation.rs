@@ -258,11 +258,6 @@ impl<'s> Term<'s> {
         self.compare(LaneOp::Unequal, other)
     }
 
-    /// Is it NaN?
-    pub(super) fn is_nan(self) -> Truth<'s> {
-        self.differs(self)
-    }
-
     /// The bits; no instruction.
     pub(super) fn bits(self) -> Bits<'s> {
         Bits { scope: self.scope, value: self.scope.apply(LaneOp::ToBits, &[self.value]) }

@@ -7,7 +7,7 @@
 //! A whole constant exponent of small size is multiplications instead.
 
 use super::error_free::{Pair, fast_two_sum, two_product};
-use super::exp::{magic, powers_of_halves};
+use super::exp::{EXP_F64, magic, powers_of_halves};
 use super::expm1::EXPM1_F32;
 use super::log::mantissa_and_exponent;
 use super::notation::{Term, hex};
@@ -15,6 +15,18 @@ use crate::dtype::Dtype;
 
 /// (log2((1+s)/(1−s))/s − C − C₃·q)/q² in q = s² for float32, q ≤ 0.0295; 2⁻⁴³ of the logarithm.
 const LOG2_F32: [f64; 4] = [hex("0x1.2776c4p-1"), hex("0x1.a6195p-2"), hex("0x1.47b12cp-2"), hex("0x1.20791ap-2")];
+
+/// The same for float64; 2⁻⁷² of the logarithm.
+const LOG2_F64: [f64; 8] = [
+    hex("0x1.2776c50ef9bfcp-1"),
+    hex("0x1.a61762a7aede2p-2"),
+    hex("0x1.484b13d6ac7bfp-2"),
+    hex("0x1.0c9a853b3b7d4p-2"),
+    hex("0x1.c68ee93259c7dp-3"),
+    hex("0x1.8a09bf85e4242p-3"),
+    hex("0x1.58fc20f92e6ddp-3"),
+    hex("0x1.61f6d8a2c2ff8p-3"),
+];
 
 /// What differs between the dtypes.
 struct Scheme {
@@ -47,7 +59,16 @@ fn scheme(dtype: Dtype) -> Scheme {
             bias: 152.0,
             back: 102,
         },
-        Dtype::F64 => todo!(),
+        Dtype::F64 => Scheme {
+            c1: (hex("0x1.71547652b82fep+1"), hex("0x1.777d0ffda0d24p-55")),
+            c3: (hex("0x1.ec709dc3a03fdp-1"), hex("0x1.d27f05548af0cp-55")),
+            log2: &LOG2_F64,
+            ln2: (hex("0x1.62e42fefa39efp-1"), hex("0x1.abc9e3b39803fp-56")),
+            exp: &EXP_F64,
+            limits: (-1076.0, 1025.0),
+            bias: 1078.0,
+            back: 968,
+        },
     }
 }
 

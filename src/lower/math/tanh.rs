@@ -6,8 +6,11 @@
 //!
 //! a − tanh(a), below 1: a·a²·P(a²), a fit; from 1 on (a − 1) + 2w/(1 + w) with w = e⁻²ᵃ, where a − 1 is exact:
 //! no cancellation anywhere. Float32: 33 ops and the sign, 3.3 ULP.
+//!
+//! Float64: the leading terms of expm1(−2a), the quotient and the differences are kept in two parts; under 1 ULP.
 
-use super::exp::{LOG2_E, bias, exp_neg_scaled, ln2_parts, magic, mantissa};
+use super::error_free::{Pair, fast_two_sum, square};
+use super::exp::{LOG2_E, Reduced, bias, exp_neg_scaled, ln2_parts, magic, mantissa, reduce_f64};
 use super::notation::{Term, hex};
 use crate::dtype::Dtype;
 use std::f64::consts::LN_2;
@@ -26,6 +29,26 @@ const GAP_F32: [f64; 8] = [
     hex("-0x1.aceffap-9"),
     hex("0x1.fae66ep-11"),
     hex("-0x1.43762cp-13"),
+];
+
+/// Below it `tanh_gap` is a polynomial, above it a difference, for float64.
+const GAP_SPLIT_F64: f64 = 0.64;
+/// 1/3.
+const THIRD: (f64, f64) = (hex("0x1.5555555555555p-2"), hex("0x1.5555555555555p-56"));
+/// ((x − tanh x)/x³ − 1/3)/s in s = x² for float64, |x| ≤ 0.64; error 2⁻⁶¹.
+const GAP_F64: [f64; 12] = [
+    hex("-0x1.111111111110dp-3"),
+    hex("0x1.ba1ba1ba1aeb1p-5"),
+    hex("-0x1.664f48826a5dp-6"),
+    hex("0x1.226e354a08bb7p-7"),
+    hex("-0x1.d6d3cb49e65d8p-9"),
+    hex("0x1.7da2e77e7fa73p-10"),
+    hex("-0x1.3550dec230e8cp-11"),
+    hex("0x1.f4e8ad7aae462p-13"),
+    hex("-0x1.92608d3f21cf5p-14"),
+    hex("0x1.3573becace988p-15"),
+    hex("-0x1.9322640abb862p-17"),
+    hex("0x1.3bacc0177a24p-19"),
 ];
 
 /// tanh x.
@@ -57,7 +80,20 @@ fn tanh_f32(x: Term<'_>) -> Term<'_> {
 }
 
 fn tanh_f64(x: Term<'_>) -> Term<'_> {
-    todo!()
+    // tanh rounds to 1 from 19.1 on.
+    tanh_pair_f64(x.abs().at_most(22.0)).rounded().abs().with_sign(x.sign())
+}
+
+/// tanh a = −E / (2 + E), E = expm1(−2a), for 0 ≤ a ≤ 22; wrong by less than 2⁻⁵⁹ of 1.
+fn tanh_pair_f64(a: Term<'_>) -> Pair<'_> {
+    let scope = a.scope();
+    let Reduced { t, high, tail } = reduce_f64(a * -2.0, scope.number(-0.0), bias(Dtype::F64));
+    let s = (t.bits() << mantissa(Dtype::F64)).float();
+    let sum = fast_two_sum(s - 1.0, s * high);
+    let e = fast_two_sum(sum.high, s.times_plus(tail, sum.low));
+    let divisor = fast_two_sum(scope.number(2.0), e.high);
+    let divisor = Pair { high: divisor.high, low: divisor.low + e.low };
+    e.negated().divided_by(divisor)
 }
 
 /// x − tanh x.
@@ -79,5 +115,16 @@ fn tanh_gap_f32(x: Term<'_>) -> Term<'_> {
 }
 
 fn tanh_gap_f64(x: Term<'_>) -> Term<'_> {
-    todo!()
+    let a = x.abs();
+    // a³ · (1/3 + s·H(s)), the leading terms in two parts.
+    let s = square(a.at_most(1.0));
+    let h = fast_two_sum(a.scope().number(THIRD.0), s.high * s.high.polynomial(&GAP_F64));
+    let h = Pair { high: h.high, low: h.low + THIRD.1 };
+    let near = s.scaled(a).times(h).rounded();
+    let tanh = tanh_pair_f64(a.at_most(22.0));
+    let difference = fast_two_sum(a, -tanh.high);
+    // An infinite difference has no error.
+    let error = a.less(hex("0x1p60")).select(difference.low - tanh.low, 0.0);
+    let far = difference.high + error;
+    a.less(GAP_SPLIT_F64).select(near, far).with_sign(x.sign())
 }

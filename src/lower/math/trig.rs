@@ -60,6 +60,25 @@ const SIN_F32: [f64; 4] = [hex("-0x1.555556p-3"), hex("0x1.111174p-7"), hex("-0x
 /// (cos(r) − 1 + r²/2)/r⁴ in r² for |r| ≤ π/4, float32.
 const COS_F32: [f64; 3] = [hex("0x1.55554ap-5"), hex("-0x1.6c0c28p-10"), hex("0x1.99e80cp-16")];
 
+/// The same as `SIN_F32` for float64; error 2⁻⁵⁸ of r³.
+const SIN_F64: [f64; 6] = [
+    hex("-0x1.5555555555549p-3"),
+    hex("0x1.111111110f89p-7"),
+    hex("-0x1.a01a019c1196ap-13"),
+    hex("0x1.71de35761418dp-19"),
+    hex("-0x1.ae5e63fe05e9cp-26"),
+    hex("0x1.5d92227d64f8dp-33"),
+];
+/// The same as `COS_F32` for float64; error 2⁻⁶⁴.
+const COS_F64: [f64; 6] = [
+    hex("0x1.555555555554cp-5"),
+    hex("-0x1.6c16c16c1520cp-10"),
+    hex("0x1.a01a019cbc2a1p-16"),
+    hex("-0x1.27e4f80f9b0bbp-22"),
+    hex("0x1.1ee9eec5604c2p-29"),
+    hex("-0x1.8fafacda27362p-37"),
+];
+
 /// What differs between the dtypes.
 struct Scheme {
     /// Bits of a piece of 2/π.
@@ -101,8 +120,8 @@ fn scheme(dtype: Dtype) -> Scheme {
             top: 160,
             limit: 1024,
             half_pi: (hex("0x1.921fb54442d18p+0"), hex("0x1.1a62633145c07p-54")),
-            sin: &SIN_F32,
-            cos: &COS_F32,
+            sin: &SIN_F64,
+            cos: &COS_F64,
         },
     }
 }
