@@ -177,8 +177,11 @@ impl Function<'_> {
         let bytes = ACCUMULATOR_LANES * self.emitter.target.dtype.size();
         for index in 0..self.selection.accumulators.len() {
             let slot = self.emitter.frame.slot(bytes, ALIGNMENT);
-            let registers = self.shape.accumulators.as_ref().map(|first| first[index]);
-            self.emitter.accumulators.push(AccumulatorPlace { slot, registers });
+            let (registers, met_nan) = match &self.shape.accumulators {
+                Some(shapes) => (Some(shapes[index].first), shapes[index].met_nan),
+                None => (None, None),
+            };
+            self.emitter.accumulators.push(AccumulatorPlace { slot, registers, met_nan });
         }
     }
 

@@ -42,6 +42,9 @@ impl Emitter {
 
     /// Loads the lanes into the main loop's registers.
     pub(super) fn fetch_accumulators(&mut self) {
+        for (_, flags) in self.nan_flags() {
+            self.assembler.emit(self.target.code(Simd::FloatXor), [flags, flags, flags]);
+        }
         self.each_register(|emitter, register, address| {
             emitter.assembler.emit(emitter.target.code(Simd::Move), [register, address]);
         });
@@ -49,9 +52,20 @@ impl Emitter {
 
     /// Stores the main loop's registers to the lanes.
     pub(super) fn keep_accumulators(&mut self) {
+        for (lanes, flags) in self.nan_flags() {
+            // All ones are a NaN, and a NaN in any lane is the result.
+            self.assembler.emit(self.target.code(Simd::FloatOr), [lanes, lanes, flags]);
+        }
         self.each_register(|emitter, register, address| {
             emitter.assembler.emit(emitter.target.code(Simd::Put), [address, register]);
         });
+    }
+
+    /// The first lanes and the flags of the accumulators whose NaNs are noted apart.
+    fn nan_flags(&self) -> Vec<(Operand, Operand)> {
+        let places = self.accumulators.iter();
+        let both = places.filter_map(|place| Some((self.vector(place.registers?), self.vector(place.met_nan?))));
+        both.collect()
     }
 
     fn each_register(&mut self, mut visit: impl FnMut(&mut Emitter, Operand, Operand)) {

@@ -2,10 +2,10 @@
 //!
 //! Both are decided by a small model of the machine, from the body alone; nothing is tuned to a function.
 
-use super::machine::{Action, Class, Node, Resident, Selection, ValueId};
+use super::machine::{Accumulator, Action, Class, Node, Resident, Selection, ValueId};
 use super::target::{Simd, Target};
 use crate::dtype::Dtype;
-use crate::lane::ACCUMULATOR_LANES;
+use crate::lane::{ACCUMULATOR_LANES, Combine};
 
 /// What the model decides.
 #[derive(Debug)]
@@ -14,10 +14,19 @@ pub(super) struct Shape {
     pub(super) copies: usize,
     /// For each resident the register that holds it, if one does.
     pub(super) pinned: Vec<Option<u8>>,
-    /// The first register of each accumulator's lanes in the main loop; `None`: they stay in memory.
-    pub(super) accumulators: Option<Vec<u8>>,
+    /// The registers of each accumulator in the main loop; `None`: they stay in memory.
+    pub(super) accumulators: Option<Vec<AccumulatorRegisters>>,
     /// Vector registers the allocator may hand out in the main loop.
     pub(super) free: u32,
+}
+
+/// The registers of one accumulator.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AccumulatorRegisters {
+    /// The first one of its lanes.
+    pub(super) first: u8,
+    /// The one that collects where a NaN was met, if that is done apart.
+    pub(super) met_nan: Option<u8>,
 }
 
 /// The least number of registers left to the allocator: the widest node reads three and writes one.
@@ -28,7 +37,10 @@ pub(super) fn shape(selection: &Selection, target: Target, reserved: usize) -> S
     let registers = usize::from(target.vector_registers()) - reserved;
     let estimate = Estimate::of(&selection.body, selection.body_locals, target);
     let parts = ACCUMULATOR_LANES / target.lanes();
-    let wanted = selection.accumulators.len() * parts;
+    // Without mask registers, keeping NaNs in maxima is a long way round; one more register makes it short.
+    let notes_nan = |accumulator: &Accumulator| !target.masks && accumulator.combine != Combine::Sum;
+    let registers_of = |accumulator: &Accumulator| parts + usize::from(notes_nan(accumulator));
+    let wanted: usize = selection.accumulators.iter().map(registers_of).sum();
     let mut copies = estimate.copies(registers);
     // Accumulators stay in registers if each body always meets the same lanes, and there is room.
     let mut accumulators = None;
@@ -42,7 +54,13 @@ pub(super) fn shape(selection: &Selection, target: Target, reserved: usize) -> S
     let mut top = target.vector_registers();
     let accumulators = accumulators.map(|wanted| {
         top -= wanted as u8;
-        (0..selection.accumulators.len()).map(|index| top + (index * parts) as u8).collect()
+        let mut next = top;
+        let registers = selection.accumulators.iter().map(|accumulator| {
+            let first = next;
+            next += registers_of(accumulator) as u8;
+            AccumulatorRegisters { first, met_nan: notes_nan(accumulator).then_some(first + parts as u8) }
+        });
+        registers.collect()
     });
     let pressure = (copies * estimate.pressure + 1).max(LEAST_FREE);
     let room = usize::from(top).saturating_sub(reserved + pressure);
