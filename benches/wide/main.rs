@@ -1,11 +1,14 @@
 //! The wide backend against Cranelift, the interpreter and the same algorithms written by hand: nanoseconds an element.
 //!
-//! `cargo bench --bench wide [-- name…]`. All engines of a row run in turn, many rounds, and each shows its best
+//! `cargo bench --bench wide [-- name…]`; `-- library [name…]` times the library's functions through the engine, `-- library64`
+//! in float64. All engines of a row run in turn, many rounds, and each shows its best
 //! round, so ratios within a row are good where the machine is shared. Every engine's output is first compared with the
 //! interpreter's, bit for bit.
 
 #[cfg(target_arch = "x86_64")]
 mod by_hand;
+#[cfg(target_arch = "x86_64")]
+mod library;
 #[cfg(target_arch = "x86_64")]
 mod programs;
 
@@ -85,6 +88,9 @@ mod x86_64 {
 
     pub fn main() {
         let chosen: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+        if let Some(mode @ ("library" | "library64")) = chosen.first().map(String::as_str) {
+            return super::library::main(&chosen[1..], mode == "library64");
+        }
         for kernel in kernels() {
             if !chosen.is_empty() && !chosen.iter().any(|name| kernel.name.contains(name.as_str())) {
                 continue;
