@@ -85,10 +85,12 @@ pub(super) enum Condition {
     AboveOrEqual,
     /// Zero.
     Zero,
+    /// Not zero.
+    NotZero,
+    /// Signed greater.
+    Greater,
     /// Signed less or equal.
     LessOrEqual,
-    /// Signed less.
-    Less,
 }
 
 /// Four bytes to be patched: the distance from `end` (the end of the instruction) to a target.
@@ -252,7 +254,8 @@ impl Assembler {
             Condition::AboveOrEqual => &[0x0f, 0x83],
             Condition::Zero => &[0x0f, 0x84],
             Condition::BelowOrEqual => &[0x0f, 0x86],
-            Condition::Less => &[0x0f, 0x8c],
+            Condition::NotZero => &[0x0f, 0x85],
+            Condition::Greater => &[0x0f, 0x8f],
             Condition::LessOrEqual => &[0x0f, 0x8e],
         };
         self.raw(opcode);

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! All contiguous operands share one index, in bytes; strided ones have pointers that walk. The tail is a loop, so that
-//! the main loop can take any number of vectors at a time without a third copy of the body.
+//! the main loop can take any number of vectors at a time without a third copy of the body. A long span whose output is
+//! not aligned starts in the tail too, with the few elements up to alignment.
 //!
 //! The function follows the C calling convention of the system: System V everywhere but on Windows, where the entry
 //! moves the arguments to where System V has them and saves what that convention does not.
@@ -75,7 +76,7 @@ pub(super) fn compile(pass: &Pass, target: Target) -> Result<Compiled, String> {
         tail_count: 0,
         scratch: [first_scratch, first_scratch + 1, first_scratch + 2],
     };
-    Function { pass, selection, shape, emitter, saved_stack: 0, arguments: 0, spans: 0 }.write()
+    Function { pass, selection, shape, emitter, saved_stack: 0, arguments: 0, spans: 0, tail_bytes: 0 }.write()
 }
 
 struct Function<'pass> {
@@ -83,10 +84,11 @@ struct Function<'pass> {
     selection: Selection,
     shape: Shape,
     emitter: Emitter,
-    /// Slots: the caller's stack pointer, the operands, the spans left.
+    /// Slots: the caller's stack pointer, the operands, the spans left, the bytes of the masked body.
     saved_stack: i32,
     arguments: i32,
     spans: i32,
+    tail_bytes: i32,
 }
 
 /// The places of the entry that depend on the size of the frame, which is known at the end.
@@ -134,6 +136,7 @@ impl Function<'_> {
         self.saved_stack = frame.word();
         self.arguments = frame.word();
         self.spans = frame.word();
+        self.tail_bytes = frame.word();
         self.emitter.tail_count = frame.word();
         let mut registers = POINTERS.into_iter();
         for operand in &self.pass.operands {
@@ -299,9 +302,7 @@ impl Function<'_> {
                 }
             }
         }
-        self.emitter.clear_index();
-        self.main_loop();
-        self.tail(finished);
+        self.loops(finished);
         self.emitter.assembler.bind(finished);
         if has_accumulators {
             let pointers: Vec<i32> = self
@@ -317,12 +318,52 @@ impl Function<'_> {
         }
     }
 
-    fn main_loop(&mut self) {
+    /// Whether the first vector of a long span is a short one, so that the others are stored to aligned addresses (a store
+    /// across cache lines costs two), and the operand that is aligned. Accumulators need their lanes in step with the
+    /// index, and pointers that walk do so by whole vectors.
+    fn aligned_operand(&self) -> Option<usize> {
+        let strided = self.pass.operands.iter().any(|operand| operand.layout == Layout::Strided);
+        if strided || !self.selection.accumulators.is_empty() {
+            return None;
+        }
+        self.pass.operands.iter().position(|operand| operand.role == Role::Write)
+    }
+
+    /// Jumps to the masked body with the bytes up to alignment in [`COUNT`], if there are any and the span is long.
+    fn align_span(&mut self, operand: usize, masked: Label, whole: Label) {
+        let target = self.emitter.target;
+        let pointer = self.emitter.pointer(operand);
+        let assembler = &mut self.emitter.assembler;
+        assembler.copy(COUNT, pointer);
+        assembler.with_register(Code::Neg_rm64, COUNT);
+        assembler.with_number(Code::And_rm64_imm32, COUNT, target.vector_bytes() as i32 - 1);
+        assembler.jump(Condition::Zero, whole);
+        assembler.with_number(Code::Test_rm64_imm32, COUNT, target.dtype.size() as i32 - 1);
+        assembler.jump(Condition::NotZero, whole);
+        assembler.with_number(Code::Cmp_rm64_imm32, END, self.shape.align_from);
+        assembler.jump(Condition::AboveOrEqual, masked);
+    }
+
+    fn loops(&mut self, finished: Label) {
+        let labels = [(); 3].map(|()| self.emitter.assembler.label());
+        let [whole, tail, masked] = labels;
+        let aligned = self.aligned_operand();
+        self.emitter.clear_index();
+        if let Some(operand) = aligned {
+            self.align_span(operand, masked, whole);
+        }
+        self.emitter.assembler.bind(whole);
+        self.main_loop(tail);
+        self.emitter.assembler.bind(tail);
+        self.tail(masked, aligned.is_some().then_some(whole), finished);
+    }
+
+    fn main_loop(&mut self, tail: Label) {
         let step = self.step();
         let copies = self.shape.copies;
-        let (top, tail) = (self.emitter.assembler.label(), self.emitter.assembler.label());
-        self.emitter.assembler.emit(Code::Test_rm64_r64, [LIMIT.into(), LIMIT.into()]);
-        self.emitter.assembler.jump(Condition::Less, tail);
+        let top = self.emitter.assembler.label();
+        self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), LIMIT.into()]);
+        self.emitter.assembler.jump(Condition::Greater, tail);
         self.emitter.fetch_accumulators();
         self.emitter.assembler.align(32);
         self.emitter.assembler.bind(top);
@@ -332,38 +373,53 @@ impl Function<'_> {
         self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), LIMIT.into()]);
         self.emitter.assembler.jump(Condition::LessOrEqual, top);
         self.emitter.keep_accumulators();
-        self.emitter.assembler.bind(tail);
     }
 
-    fn tail(&mut self, finished: Label) {
+    /// The masked body. Entered at `masked` it does the bytes in [`COUNT`], at most a vector; where the span is aligned it
+    /// goes back to the main loop's test, `whole`.
+    fn tail(&mut self, masked: Label, whole: Option<Label>, finished: Label) {
         let target = self.emitter.target;
+        let width = target.vector_bytes() as i32;
         let top = self.emitter.assembler.label();
-        self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), END.into()]);
-        self.emitter.assembler.jump(Condition::AboveOrEqual, finished);
-        self.emitter.assembler.bind(top);
+        let assembler = &mut self.emitter.assembler;
+        assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), END.into()]);
+        assembler.jump(Condition::AboveOrEqual, finished);
+        assembler.bind(top);
+        assembler.copy(COUNT, END);
+        assembler.emit(Code::Sub_r64_rm64, [COUNT.into(), INDEX.into()]);
+        assembler.with_number(Code::Mov_rm64_imm32, SCRATCH, width);
+        assembler.emit(Code::Cmp_r64_rm64, [COUNT.into(), SCRATCH.into()]);
+        assembler.emit(Code::Cmova_r64_rm64, [COUNT.into(), SCRATCH.into()]);
+        assembler.bind(masked);
+        if whole.is_some() {
+            assembler.store(slot_address(self.tail_bytes), COUNT);
+        }
         self.tail_mask();
         let Selection { body, body_locals, .. } = &self.selection;
         // The registers of the accumulators are free again, but nobody needs them.
         let free = if target.masks { self.shape.free } else { self.shape.free & !(1 << TAIL_VECTOR) };
         self.emitter.sequence(Mode::Tail, body, *body_locals, 1, free);
-        let width = target.vector_bytes() as i32;
-        self.emitter.assembler.with_number(Code::Add_rm64_imm32, INDEX, width);
-        self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), END.into()]);
-        self.emitter.assembler.jump(Condition::Below, top);
+        let assembler = &mut self.emitter.assembler;
+        match whole {
+            Some(whole) => {
+                assembler.emit(Code::Add_r64_rm64, [INDEX.into(), slot_address(self.tail_bytes).into()]);
+                assembler.jump(Condition::Always, whole);
+            }
+            None => {
+                assembler.with_number(Code::Add_rm64_imm32, INDEX, width);
+                assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), END.into()]);
+                assembler.jump(Condition::Below, top);
+            }
+        }
     }
 
-    /// Makes the mask of the elements that are left, at most a vector.
+    /// Makes the mask of the bytes in [`COUNT`].
     fn tail_mask(&mut self) {
         let target = self.emitter.target;
         let count_slot = slot_address(self.emitter.tail_count);
         let shift = target.dtype.size().trailing_zeros() as u8;
         let window = if target.masks { 0 } else { self.emitter.pool.tail_window(target) };
         let assembler = &mut self.emitter.assembler;
-        assembler.copy(COUNT, END);
-        assembler.emit(Code::Sub_r64_rm64, [COUNT.into(), INDEX.into()]);
-        assembler.with_number(Code::Mov_rm64_imm32, SCRATCH, target.vector_bytes() as i32);
-        assembler.emit(Code::Cmp_r64_rm64, [COUNT.into(), SCRATCH.into()]);
-        assembler.emit(Code::Cmova_r64_rm64, [COUNT.into(), SCRATCH.into()]);
         if target.masks {
             let (scratch, mask) = (Register::R11D, mask(TAIL_MASK));
             assembler.emit(Code::Shr_rm32_imm8, [Register::ECX.into(), shift.into()]);

@@ -16,6 +16,8 @@ pub(super) struct Shape {
     pub(super) pinned: Vec<Option<u8>>,
     /// The registers of each accumulator in the main loop; `None`: they stay in memory.
     pub(super) accumulators: Option<Vec<AccumulatorRegisters>>,
+    /// From how many bytes of a span on it pays to align the output first.
+    pub(super) align_from: i32,
     /// Vector registers the allocator may hand out in the main loop.
     pub(super) free: u32,
 }
@@ -70,7 +72,9 @@ pub(super) fn shape(selection: &Selection, target: Target, reserved: usize) -> S
         pinned[resident] = Some(top);
     }
     let free = (u32::MAX >> (32 - top)) & !((1 << reserved) - 1);
-    Shape { copies, pinned, accumulators, free }
+    // Aligning costs a body and a branch. It saves a body of a few cycles much of its time, a long one little.
+    let align_from = if estimate.throughput <= 4.0 { 2048 } else { 4096 };
+    Shape { copies, pinned, accumulators, align_from, free }
 }
 
 /// Vector residents the body reads, those first that save the most by being in a register.
