@@ -146,6 +146,7 @@ pub struct EngineBuilder {
     cache: Option<NonZeroUsize>,
     fusion: Fusion,
     relaxed: bool,
+    keep_graph: bool,
     check_invariants: Option<bool>,
     verify: Verify,
     subscriber: Option<Subscriber>,
@@ -214,6 +215,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Whether to leave graphs as they are instead of rewriting them to fewer ops. Off by default; exact rewrites change
+    /// no bit, so this is for finding defects of this library.
+    #[must_use]
+    pub fn keep_graph(mut self, keep: bool) -> EngineBuilder {
+        self.keep_graph = keep;
+        self
+    }
+
     /// Whether to check the invariants of graphs and passes after each step: on in debug builds, for finding defects of
     /// this library.
     #[must_use]
@@ -275,6 +284,7 @@ impl EngineBuilder {
             isa,
             threads: threads.max(1),
             rules: if self.relaxed { Rules::Relaxed } else { Rules::Exact },
+            keep_graph: self.keep_graph,
             fusion: self.fusion,
             check_invariants: self.check_invariants.unwrap_or(cfg!(debug_assertions)),
             verify: self.verify,

@@ -55,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) isa: Isa,
     pub(crate) threads: usize,
     pub(crate) rules: rewrite::Rules,
+    pub(crate) keep_graph: bool,
     pub(crate) fusion: Fusion,
     pub(crate) check_invariants: bool,
     pub(crate) verify: Verify,
@@ -121,6 +122,10 @@ impl Engine {
     /// A graph that breaks an invariant.
     pub fn compile_graph(&self, graph: &Graph, fusion: Fusion) -> Result<Fused, CompileError> {
         verify::verify(graph)?;
+        if self.0.keep_graph {
+            let rewritten = rewrite::Rewritten { graph: graph.clone(), applied: Vec::new() };
+            return Ok(Fused::new(self.clone(), rewritten, fusion));
+        }
         let rewritten = rewrite::rewrite(graph, self.0.rules);
         if self.0.check_invariants {
             verify::verify(&rewritten.graph)?;
