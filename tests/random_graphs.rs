@@ -1,0 +1,178 @@
+//! Random expression graphs: fused = unfused, on every backend at every level of equal FMA support, for every layout of
+//! the arrays and any number of threads, rewritten or not, bit for bit; and near to the truth where that can be said.
+//!
+//! Graphs hold every elementwise op but the companions (which are for a part of the numbers only), all activations with
+//! random parameters, reductions over random axes, row functions, halves, broadcasting, shared subexpressions and up to
+//! three outputs. `PROPTEST_CASES` overrules the number of graphs.
+
+mod common;
+#[path = "common/random.rs"]
+mod random;
+
+use common::{Array, Random, assert_same_bits, call, groups, groups_on_two_threads, name};
+use fuselet::ir::Program;
+use fuselet::{BackendChoice, CallError, Engine, Fused, Fusion, Input, Output, TensorMut, TensorRef};
+use proptest::prelude::*;
+use random::{Lay, Recipe, recipe, recipe_over};
+
+/// What stands in memory where nothing may be written.
+const GUARD: f32 = -1234.5;
+
+fn config(cases: u32) -> ProptestConfig {
+    let overruled = std::env::var_os("PROPTEST_CASES").is_some();
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        cases: if overruled { default.cases } else { cases },
+        failure_persistence: None,
+        max_shrink_iters: 2000,
+        ..default
+    }
+}
+
+/// The program and the arrays it is called with.
+fn prepare(recipe: &Recipe) -> (Program, Vec<Array>) {
+    let program = recipe.program();
+    let graph = program.graph(fuselet::ir::Meaning::Form).unwrap();
+    let arrays = recipe.arrays(graph.inputs());
+    (program, arrays)
+}
+
+fn context(program: &Program, arrays: &[Array]) -> String {
+    let outputs: Vec<String> = program.outputs().iter().map(|(name, expr)| format!("{name} = {expr}")).collect();
+    let shapes: Vec<&Vec<usize>> = arrays.iter().map(|array| &array.shape).collect();
+    format!("{} of {shapes:?}", outputs.join("; "))
+}
+
+/// Calls a function on laid out inputs, writing to laid out outputs.
+fn call_laid_out(function: &Fused, inputs: &[Lay], outputs: &mut [Lay]) -> Result<(), CallError> {
+    let views: Vec<TensorRef<'_>> =
+        inputs.iter().map(|lay| TensorRef::strided(&lay.data, &lay.shape, &lay.strides, lay.offset).unwrap()).collect();
+    let names = function.inputs().to_vec();
+    let given: Vec<(&str, &dyn Input)> =
+        names.iter().zip(&views).map(|(name, view)| (name.as_str(), view as &dyn Input)).collect();
+    let mut written: Vec<TensorMut<'_>> = outputs
+        .iter_mut()
+        .map(|lay| TensorMut::strided(&mut lay.data, &lay.shape, &lay.strides, lay.offset).unwrap())
+        .collect();
+    let results: Vec<String> = function.outputs().map(str::to_owned).collect();
+    let mut taken: Vec<(&str, &mut dyn Output)> =
+        results.iter().zip(&mut written).map(|(name, view)| (name.as_str(), view as &mut dyn Output)).collect();
+    function.call_many(&given, &mut taken)
+}
+
+proptest! {
+    #![proptest_config(config(192))]
+
+    #[test]
+    fn fused_equals_unfused_on_every_backend_bit_for_bit(recipe in recipe(12, 3000)) {
+        let (program, arrays) = prepare(&recipe);
+        for group in groups() {
+            common::agreed(group, &program, &arrays, &context(&program, &arrays));
+        }
+    }
+
+    #[test]
+    fn layouts_of_inputs_and_outputs_change_no_bit(recipe in recipe(10, 3000), seed in any::<u64>()) {
+        let (program, arrays) = prepare(&recipe);
+        let mut random = Random(seed);
+        let inputs: Vec<Lay> = arrays.iter().map(|array| Lay::new(array, &mut random, GUARD)).collect();
+        for engine in common::best_engines() {
+            let function = engine.compile(&program).unwrap();
+            let wanted = call(&function, &arrays).unwrap();
+            let empty = |array: &Array| Array::from_fn(&array.shape, |_| GUARD);
+            let mut outputs: Vec<Lay> =
+                wanted.iter().map(|array| Lay::new(&empty(array), &mut random, GUARD)).collect();
+            call_laid_out(&function, &inputs, &mut outputs).unwrap();
+            for (output, wanted) in outputs.iter().zip(&wanted) {
+                let layout = || format!("{}: {} with {inputs:?}, output {:?}", name(engine), context(&program, &arrays),
+                    (&output.shape, &output.strides, output.offset));
+                assert_same_bits(&output.elements(), &wanted.data, layout);
+                prop_assert_eq!(output.spoiled(GUARD), 0, "written beside the output: {}", layout());
+            }
+        }
+    }
+
+    #[test]
+    fn rewriting_changes_no_bit(recipe in recipe(16, 500)) {
+        let (program, arrays) = prepare(&recipe);
+        for group in groups() {
+            let keeping = Engine::builder()
+                .backend(BackendChoice::Interpreter).isa(group.judge().isa()).threads(1).keep_graph(true).build().unwrap();
+            for fusion in [Fusion::Full, Fusion::Off] {
+                let wanted = common::run(&keeping, fusion, &program, &arrays);
+                let found = common::run(group.judge(), fusion, &program, &arrays);
+                for (found, wanted) in found.iter().zip(&wanted) {
+                    assert_same_bits(&found.data, &wanted.data, || context(&program, &arrays));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn in_place_equals_out_of_place_or_is_refused(recipe in recipe(8, 3000)) {
+        let (program, arrays) = prepare(&recipe);
+        let program = Program::new([program.outputs()[0].clone()]);
+        let names = program.graph(fuselet::ir::Meaning::Form).unwrap().inputs().to_vec();
+        let arrays: Vec<Array> = if names.is_empty() { return Ok(()) } else { recipe.arrays(&names) };
+        for engine in common::best_engines() {
+            let function = engine.compile(&program).unwrap();
+            let wanted = call(&function, &arrays).unwrap().remove(0);
+            for at in 0..arrays.len() {
+                if arrays[at].shape != wanted.shape {
+                    continue;
+                }
+                let mut array = arrays[at].clone();
+                let others: Vec<(&str, TensorRef<'_>)> = (0..arrays.len())
+                    .filter(|other| *other != at)
+                    .map(|other| (names[other].as_str(), arrays[other].view()))
+                    .collect();
+                let others: Vec<(&str, &dyn Input)> =
+                    others.iter().map(|(name, view)| (*name, view as &dyn Input)).collect();
+                let mut view = TensorMut::new(&mut array.data, &wanted.shape).unwrap();
+                let in_context = || format!("{} in place of {}: {}", name(engine), names[at], context(&program, &arrays));
+                match function.call_in_place((&names[at], &mut view), &others) {
+                    Ok(()) => assert_same_bits(&array.data, &wanted.data, in_context),
+                    Err(CallError::Overlap { .. }) => assert_same_bits(&array.data, &arrays[at].data, in_context),
+                    Err(error) => panic!("{}: {error}", in_context()),
+                }
+            }
+        }
+    }
+}
+
+/// Shapes large enough to split over threads in every way: many short rows, few long ones, one row, long outer or inner
+/// dimensions.
+fn large_shapes() -> impl Strategy<Value = Vec<usize>> {
+    prop_oneof![
+        Just(vec![300_001]),
+        Just(vec![2, 150_000]),
+        Just(vec![1000, 301]),
+        Just(vec![70_000, 5]),
+        Just(vec![3, 7, 14_001]),
+        Just(vec![64, 33, 146]),
+        Just(vec![20_000, 4, 4]),
+        Just(vec![4, 4, 20_000]),
+    ]
+}
+
+proptest! {
+    #![proptest_config(config(24))]
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit(recipe in recipe_over(large_shapes(), 6)) {
+        let (program, arrays) = prepare(&recipe);
+        for (one, two) in groups().iter().zip(groups_on_two_threads()) {
+            let (one, two) = (one.engines.last().unwrap(), two.engines.last().unwrap());
+            prop_assert_eq!((one.threads(), two.threads()), (1, 2));
+            for fusion in [Fusion::Full, Fusion::Off] {
+                let wanted = common::run(one, fusion, &program, &arrays);
+                let found = common::run(two, fusion, &program, &arrays);
+                for (found, wanted) in found.iter().zip(&wanted) {
+                    assert_same_bits(&found.data, &wanted.data, || {
+                        format!("{}, fusion {fusion:?}: {}", name(two), context(&program, &arrays))
+                    });
+                }
+            }
+        }
+    }
+}
