@@ -382,13 +382,14 @@ fn a_pipe_keeps_values_and_functions_from_line_to_line() {
 
 #[test]
 fn an_error_in_a_pipe_names_its_line_and_fails_at_the_end() {
-    let output = piped("x = [1, 2]\nx + z\ngelou(x)\n:nonsense\nx + 1\n");
+    let output = piped("x = [1, 2]\nx + z\ngelou(x)\n:nonsense\nrelu([1])\nx + 1\n");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "[2, 3]\n");
     let messages = String::from_utf8(output.stderr).unwrap();
     assert!(messages.contains("error in line 2: input `z` has no value; write `z = ["), "{messages}");
     assert!(messages.contains("error in line 3: unknown function `gelou`\n  │ gelou(x)\n  │ ^^^^^"), "{messages}");
     assert!(messages.contains("error in line 4: there is no command `:nonsense`"), "{messages}");
+    assert!(messages.contains("(an array needs a name: `x = ["), "{messages}");
 }
 
 #[test]
@@ -396,7 +397,7 @@ fn commands_of_the_session_answer() {
     let directory = Directory::new("session");
     let x = directory.path("x.npy");
     let script = format!(
-        "x = [1, 2, 3]\nx * 2 + 1 |> gelu\n:explain\n:graph\n:plan\n:lane\n:asm\n:clif\n:vars\n:time 100\n\
+        "x = [1, 2, 3]\nx * 2 + 1 |> gelu\n:explain\n:graph\n:plan\n:lane\n:asm\n:lane sqrt(x)\n:clif\n:vars\n:time 100\n\
          :plot gelu -3..3\n:save x {x}\nz = {x}\nz\n:quit\nnever(1)\n"
     );
     let output = piped(&script);

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 pub const HELP: &str = "\
 Fuselet: type an expression, get its values and the code that computes them.
 
-  repl                                   interactive, or expressions line by line through a pipe
-  repl eval EXPR [--input …] [--output …]      compute an expression
-  repl explain EXPR [--input …]                how it is computed: graph, plan, lane programs, machine code
-  repl list                              the functions there are
-  repl show NAME                         one of them: documentation, definition, form, derivative
+  repl                               interactive, or expressions line by line through a pipe
+  repl eval EXPR [OPTION …]          compute an expression
+  repl explain EXPR [OPTION …]       how it is computed: graph, plan, lane programs, machine code
+  repl list                          the functions there are
+  repl show NAME                     one of them: documentation, definition, form, derivative
 
 Options
   --input NAME=VALUE     the value of an input, once for each: a .npy file (float32, float64) or a literal:

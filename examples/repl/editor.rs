@@ -80,6 +80,11 @@ impl Terminal {
         Ok(Terminal { editor, history })
     }
 
+    /// How many characters a line holds.
+    pub fn width(&mut self) -> usize {
+        self.editor.dimensions().map_or(80, |(columns, _)| usize::from(columns))
+    }
+
     /// The next text; `names` are completed.
     pub fn read(&mut self, names: Vec<String>) -> Result<Typed, io::Error> {
         if let Some(helper) = self.editor.helper_mut() {

@@ -29,11 +29,9 @@ pub fn graph(out: &mut dyn Write, fused: &Fused) -> Result<(), Error> {
     for line in fused.graph().to_string().lines() {
         writeln!(out, "  {line}")?;
     }
-    for (id, label) in fused.graph().labels() {
-        if matches!(fused.graph().node(id), Node::Input(_) | Node::Constant(_)) {
-            continue;
-        }
-        writeln!(out, "  %{}: the result of {}", id.index(), label.text)?;
+    let calls: Vec<&str> = fused.graph().labels().map(|(_, label)| label.text.as_str()).collect();
+    if !calls.is_empty() {
+        writeln!(out, "  from {}", calls.join(", "))?;
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ impl Reader<'_> {
         let start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[start..].lines().next().unwrap_or_default();
         let column = self.text[start..at].chars().count();
-        let skipped = if column > BEFORE { column - BEFORE } else { 0 };
+        let skipped = column.saturating_sub(BEFORE);
         let line = line.chars().skip(skipped).take(WIDTH).collect();
         Error::Literal { origin: self.origin.to_owned(), problem, line, column: column - skipped }
     }

@@ -10,8 +10,9 @@ use crate::editor::{Terminal, Typed};
 use crate::error::Error;
 use crate::evaluate::{self, Bound, Judge, Named, Options, Settings, Work, bind};
 use crate::{explain, npy, plot, show, timing};
+use fuselet::ir::syntax::Problem;
 use fuselet::ir::{Library, Meaning};
-use fuselet::{Engine, Fusion};
+use fuselet::{CompileError, Engine, Fusion};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
@@ -39,15 +40,20 @@ const COMMANDS: &[&str] = &[
     ":time", ":plot", ":backend", ":fuse", ":threads", ":quit",
 ];
 
+/// Between a result and how it came about.
+const GAP: &str = "        ";
+
 /// What is known between one line and the next.
 struct Session {
     library: Library,
     settings: Settings,
     engine: Engine,
     values: Named,
-    /// The last expression that was computed.
+    /// The last expression that was computed or explained.
     last: Option<String>,
     interactive: bool,
+    /// Characters on a line of the terminal.
+    width: usize,
 }
 
 /// Runs a session; whether every line succeeded.
@@ -56,7 +62,7 @@ pub fn run(out: &mut dyn Write, arguments: &Arguments) -> Result<bool, Error> {
     let settings = arguments.settings.clone();
     let engine = settings.engine(&library)?;
     let interactive = io::stdin().is_terminal();
-    let mut session = Session { library, settings, engine, values: Named::new(), last: None, interactive };
+    let mut session = Session { library, settings, engine, values: Named::new(), last: None, interactive, width: 80 };
     if interactive { session.converse(out).map(|()| true) } else { session.read_all(out) }
 }
 
@@ -71,13 +77,14 @@ impl Session {
                 Typed::Nothing => continue,
                 Typed::End => return Ok(()),
             };
+            self.width = terminal.width();
             match self.line(out, &text) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 Err(Error::Terminal(error)) => return Err(error.into()),
                 Err(error) => {
                     out.flush()?;
-                    writeln!(io::stderr(), "error: {error}")?;
+                    writeln!(io::stderr(), "error: {error}{}", advice(&error))?;
                 }
             }
         }
@@ -108,7 +115,7 @@ impl Session {
                 Err(Error::Terminal(error)) => return Err(error.into()),
                 Err(error) => {
                     good = false;
-                    writeln!(io::stderr(), "error in line {first}: {error}")?;
+                    writeln!(io::stderr(), "error in line {first}: {error}{}", advice(&error))?;
                 }
             }
             if count == 0 {
@@ -217,7 +224,8 @@ impl Session {
             timing::duration(work.compiled_in),
             timing::duration(work.ran_in)
         );
-        let separator = if result.contains('\n') || result.chars().count() > 60 { "\n" } else { "        " };
+        let together = result.chars().count() + GAP.len() + status.chars().count();
+        let separator = if result.contains('\n') || together > self.width { "\n" } else { GAP };
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let (dim, normal) = if plain { ("", "") } else { ("\x1b[2m", "\x1b[0m") };
         writeln!(out, "{result}{separator}{dim}{status}{normal}")?;
@@ -277,10 +285,11 @@ impl Session {
         Ok(true)
     }
 
-    /// The expression a command is about: its own, or the last one.
-    fn subject(&self, own: &str) -> Result<String, Error> {
+    /// The expression a command is about: its own, which later commands are then about too, or the last one.
+    fn subject(&mut self, own: &str) -> Result<String, Error> {
         if !own.is_empty() {
-            return Ok(own.to_owned());
+            self.library.parse(own)?;
+            self.last = Some(own.to_owned());
         }
         self.last.clone().ok_or_else(|| Error::Command("there is no expression yet; type one first".to_owned()))
     }
@@ -336,6 +345,17 @@ impl Session {
         self.engine = settings.engine(&self.library)?;
         self.settings = settings;
         Ok(())
+    }
+}
+
+/// What a session can do about a mistake that the language alone cannot.
+fn advice(error: &Error) -> &'static str {
+    let Error::Compile(CompileError::Expression(fuselet::ir::Error::Syntax(mistake))) = error else { return "" };
+    match mistake.problem() {
+        Problem::Type { found, .. } if found.contains("list") => {
+            "\n(an array needs a name: `x = [-2, -1, 0, 1, 2]`, then use `x`)"
+        }
+        _ => "",
     }
 }
 
