@@ -1,0 +1,584 @@
+//! The example's model runtime: on a real Keras model, on small ones with every supported layer (against a plain float64
+//! evaluation written here), and on everything that can be wrong with a model's files.
+
+#[allow(dead_code)]
+#[path = "../examples/sequential/main.rs"]
+mod sequential;
+
+use fuselet::{BackendChoice, Engine, Fusion};
+use npyz::WriterBuilder;
+use npyz::npz::NpzWriter;
+use sequential::model::Model;
+use sequential::runtime::{Runtime, Times, Workspace};
+use sequential::weights::Weights;
+use sequential::{Error, Options};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+/// For results of size 1 after at most three products of at most 48 terms of size 1: float32 rounds each of some 150
+/// operations by at most 6e-8, and no layer here amplifies.
+const FLOAT32_ROUNDING: f64 = 1e-5;
+
+/// What Keras' own outputs may differ by, as the data's makers measured it for a correct runtime.
+const DIGITS_DIFFERENCE: f32 = 2e-6;
+
+// ------------------------------------------------------------------------------------------------ files for a model
+
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Directory {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sequential_{name}"));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Directory(path)
+    }
+
+    fn config(&self, layers: Value) -> &Directory {
+        let layers = json!({"module": "keras", "class_name": "Sequential", "registered_name": null,
+            "config": {"name": "sequential", "trainable": true, "layers": layers}});
+        self.config_text(&layers.to_string())
+    }
+
+    fn config_text(&self, text: &str) -> &Directory {
+        fs::write(self.0.join("config.json"), text).unwrap();
+        self
+    }
+
+    fn weights(&self, arrays: &[(&str, &Tensor)]) -> &Directory {
+        let mut writer = NpzWriter::create(self.0.join("weights.npz")).unwrap();
+        for (name, tensor) in arrays {
+            let array = writer.array::<f32>(name, Default::default()).unwrap();
+            let mut array = array.default_dtype().shape(&tensor.lengths()).begin_nd().unwrap();
+            array.extend(tensor.values.iter().map(|value| *value as f32)).unwrap();
+            array.finish().unwrap();
+        }
+        self
+    }
+
+    fn array(&self, name: &str, tensor: &Tensor) -> &Directory {
+        let file = BufWriter::new(fs::File::create(self.0.join(name)).unwrap());
+        let options = npyz::WriteOptions::<f32>::new().default_dtype().shape(&tensor.lengths()).writer(file);
+        let mut array = options.begin_nd().unwrap();
+        array.extend(tensor.values.iter().map(|value| *value as f32)).unwrap();
+        array.finish().unwrap();
+        self
+    }
+
+    fn options(&self) -> Options {
+        Options { directory: self.0.clone(), batch: None, backend: None, threads: 1 }
+    }
+
+    fn load(&self, input_shape: &[usize]) -> Result<Runtime, Error> {
+        let engine = Engine::new().unwrap();
+        let model = Model::read(&self.0.join("config.json"), engine.library())?;
+        let mut weights = Weights::open(&self.0.join("weights.npz"))?;
+        Runtime::new(&model, &mut weights, &engine, input_shape)
+    }
+
+    /// The message of the whole program, which must fail.
+    fn error(&self) -> String {
+        match sequential::run(&self.options()) {
+            Ok(report) => panic!("an error was expected, but the model ran:\n{report}"),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn layer(class: &str, name: &str, config: Value) -> Value {
+    let mut config = config;
+    config["name"] = name.into();
+    config["trainable"] = true.into();
+    config["dtype"] = json!({"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"},
+        "registered_name": null});
+    json!({"module": "keras.layers", "class_name": class, "config": config, "registered_name": null,
+        "build_config": {"input_shape": [null, 1]}})
+}
+
+fn input(shape: Value) -> Value {
+    json!({"module": "keras.layers", "class_name": "InputLayer", "registered_name": null,
+        "config": {"batch_shape": shape, "dtype": "float32", "sparse": false, "name": "input_layer"}})
+}
+
+fn assert_contains(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+}
+
+// ------------------------------------------------------------------------------- the same in float64, written plainly
+
+#[derive(Clone, Debug)]
+struct Tensor {
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+impl Tensor {
+    fn new(shape: &[usize], values: Vec<f64>) -> Tensor {
+        assert_eq!(shape.iter().product::<usize>(), values.len());
+        Tensor { shape: shape.to_vec(), values }
+    }
+
+    /// Float32 values between -1 and 1, other ones for each seed.
+    fn random(shape: &[usize], seed: u64) -> Tensor {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) as f64
+        };
+        Tensor::new(shape, (0..shape.iter().product()).map(|_| next()).collect())
+    }
+
+    fn lengths(&self) -> Vec<u64> {
+        self.shape.iter().map(|length| *length as u64).collect()
+    }
+
+    fn dense(&self, kernel: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        let (inputs, units) = (kernel.shape[0], kernel.shape[1]);
+        let mut values = Vec::new();
+        for row in self.values.chunks(inputs) {
+            for unit in 0..units {
+                let sum: f64 = (0..inputs).map(|place| row[place] * kernel.values[place * units + unit]).sum();
+                values.push(sum + bias.map_or(0.0, |bias| bias.values[unit]));
+            }
+        }
+        let rank = self.shape.len();
+        Tensor::new(&[&self.shape[..rank - 1], &[units]].concat(), values)
+    }
+
+    fn map(&self, function: impl Fn(f64) -> f64) -> Tensor {
+        Tensor::new(&self.shape, self.values.iter().map(|value| function(*value)).collect())
+    }
+
+    /// Over some axes together.
+    fn softmax(&self, axes: &[usize]) -> Tensor {
+        let group = |flat: usize| {
+            let (mut rest, mut group) = (flat, Vec::new());
+            for axis in (0..self.shape.len()).rev() {
+                if !axes.contains(&axis) {
+                    group.push(rest % self.shape[axis]);
+                }
+                rest /= self.shape[axis];
+            }
+            group
+        };
+        let mut sums = std::collections::BTreeMap::<Vec<usize>, f64>::new();
+        for (flat, value) in self.values.iter().enumerate() {
+            *sums.entry(group(flat)).or_default() += value.exp();
+        }
+        let values = self.values.iter().enumerate().map(|(flat, value)| value.exp() / sums[&group(flat)]).collect();
+        Tensor::new(&self.shape, values)
+    }
+
+    fn flatten(&self) -> Tensor {
+        Tensor::new(&[self.shape[0], self.shape[1..].iter().product()], self.values.clone())
+    }
+}
+
+fn relu(x: f64, slope: f64, most: f64, threshold: f64) -> f64 {
+    if x > threshold { x.clamp(0.0, most) } else { slope * (x - threshold) }
+}
+
+fn leaky_relu(x: f64, slope: f64) -> f64 {
+    if x > 0.0 { x } else { slope * x }
+}
+
+fn elu(x: f64, alpha: f64) -> f64 {
+    if x > 0.0 { x } else { alpha * x.exp_m1() }
+}
+
+fn gelu(x: f64) -> f64 {
+    x * 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2)
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Runs fused and unfused, compares the two by bits, and the result with float64.
+fn assert_computes(runtime: &Runtime, inputs: &Tensor, expected: &Tensor) {
+    let values: Vec<f32> = inputs.values.iter().map(|value| *value as f32).collect();
+    let run = |fusion| {
+        let mut workspace = Workspace::default();
+        let mut times = Times::default();
+        runtime.run(&values, inputs.shape[0], fusion, &mut workspace, &mut times).unwrap().to_vec()
+    };
+    let (fused, unfused) = (run(Fusion::Full), run(Fusion::Off));
+    assert_eq!([&inputs.shape[..1], runtime.output_shape()].concat(), expected.shape);
+    assert_eq!(fused.len(), expected.values.len());
+    for (place, (fused, expected)) in fused.iter().zip(&expected.values).enumerate() {
+        let difference = (f64::from(*fused) - expected).abs();
+        assert!(difference <= FLOAT32_ROUNDING, "{fused} at {place} must be {expected}");
+    }
+    let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&fused), bits(&unfused), "fusing changes bits");
+}
+
+/// Each stage's epilogue, and whether it is one kernel in place.
+fn epilogues(runtime: &Runtime) -> Vec<Option<(String, bool)>> {
+    let describe = |stage: &sequential::runtime::Stage| {
+        let execution = stage.execution(4, Fusion::Full).unwrap()?;
+        let text = stage.epilogue.as_ref()?.expression.to_string();
+        Some((text, execution.kernels == 1 && execution.in_place))
+    };
+    runtime.stages().iter().map(describe).collect()
+}
+
+fn single(text: &str) -> Option<(String, bool)> {
+    Some((text.to_owned(), true))
+}
+
+// ----------------------------------------------------------------------------------------------------- a real model
+
+#[test]
+fn digits_are_recognized_as_keras_does_on_every_backend() {
+    for backend in [None, Some(BackendChoice::Interpreter), Some(BackendChoice::Cranelift)] {
+        let mut options = Options::parse([]).unwrap();
+        options.backend = backend;
+        let report = sequential::run(&options).unwrap();
+        assert_eq!(report.accuracy, Some((292, 297)));
+        let difference = report.largest_difference.unwrap();
+        assert!(difference < DIGITS_DIFFERENCE, "{difference} from Keras' outputs ({})", report.title);
+        assert_eq!(report.stages.len(), 3);
+        for stage in &report.stages {
+            let (text, fused, unfused) = stage.epilogue.as_ref().unwrap();
+            assert_eq!((fused.kernels, fused.in_place), (1, true), "{text}");
+            assert!(unfused.kernels > 1, "{text}");
+        }
+        assert_contains(&report.to_string(), &["0.9832 (292 of 297)", "3 of 3 stages finish in one fused kernel"]);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ every kind of layer
+
+#[test]
+fn every_supported_layer_agrees_with_float64_at_rank_3() {
+    let directory = Directory::new("every_layer");
+    let relu_config = json!({"class_name": "relu", "config": {"max_value": 1.5, "negative_slope": 0.1}});
+    let elu_layer = json!({"module": "keras.layers", "class_name": "ELU", "config": {"name": "elu_1", "alpha": 0.75},
+        "registered_name": null});
+    directory.config(json!([
+        input(json!([null, 4, 6])),
+        layer("Dense", "dense", json!({"units": 12, "activation": relu_config, "use_bias": true})),
+        layer("Dropout", "dropout", json!({"rate": 0.5, "seed": null, "noise_shape": null})),
+        layer("LeakyReLU", "leaky", json!({"negative_slope": 0.2})),
+        layer("ELU", "elu", json!({"alpha": 0.5})),
+        layer("Dense", "dense_1", json!({"units": 5, "activation": "linear", "use_bias": false})),
+        layer("ReLU", "re_lu", json!({"max_value": 2.0, "negative_slope": 0.1, "threshold": 0.25})),
+        layer("Softmax", "softmax", json!({"axis": 1})),
+        layer("Flatten", "flatten", json!({"data_format": "channels_last"})),
+        layer("Activation", "activation", json!({"activation": "gelu"})),
+        layer("Dense", "dense_2", json!({"units": 3, "activation": elu_layer, "use_bias": true})),
+        layer("Activation", "activation_1", json!({"activation": "sigmoid"})),
+        layer("Softmax", "softmax_1", json!({"axis": -1})),
+    ]));
+    let (k0, b0) = (Tensor::random(&[6, 12], 1), Tensor::random(&[12], 2));
+    let k1 = Tensor::random(&[12, 5], 3);
+    let (k2, b2) = (Tensor::random(&[20, 3], 4), Tensor::random(&[3], 5));
+    directory.weights(&[
+        ("layer0_kernel", &k0),
+        ("layer0_bias", &b0),
+        ("layer1_kernel", &k1),
+        ("layer2_kernel", &k2),
+        ("layer2_bias", &b2),
+    ]);
+    let runtime = directory.load(&[4, 6]).unwrap();
+    for batch in [0, 1, 2, 17] {
+        let inputs = Tensor::random(&[batch, 4, 6], 6);
+        let first = inputs.dense(&k0, Some(&b0)).map(|x| relu(x, 0.1, 1.5, 0.0));
+        let first = first.map(|x| elu(leaky_relu(x, 0.2), 0.5));
+        let second = first.dense(&k1, None).map(|x| relu(x, 0.1, 2.0, 0.25)).softmax(&[1]);
+        let third = second.flatten().map(gelu);
+        let expected = third.dense(&k2, Some(&b2)).map(|x| sigmoid(elu(x, 0.75))).softmax(&[1]);
+        assert_computes(&runtime, &inputs, &expected);
+    }
+    let expected = [
+        "elu(leaky_relu(relu(x + bias, negative_slope = 0.1, max_value = 1.5), negative_slope = 0.2), alpha = 0.5)",
+        "softmax(relu(linear(x), negative_slope = 0.1, max_value = 2, threshold = 0.25), axis = 1)",
+        "gelu(x)",
+        "softmax(sigmoid(elu(x + bias, alpha = 0.75)))",
+    ];
+    assert_eq!(epilogues(&runtime), expected.map(single));
+}
+
+#[test]
+fn layers_before_any_product_run_in_place_on_a_copy() {
+    let directory = Directory::new("no_product");
+    directory.config(json!([
+        input(json!([null, 3, 5])),
+        layer("ReLU", "re_lu", json!({"max_value": 0.5, "negative_slope": 0.0, "threshold": 0.0})),
+        layer("GaussianNoise", "noise", json!({"stddev": 1.0, "seed": null})),
+        layer("Softmax", "softmax", json!({"axis": [1, 2]})),
+    ]));
+    directory.weights(&[]);
+    let runtime = directory.load(&[3, 5]).unwrap();
+    let inputs = Tensor::random(&[7, 3, 5], 11);
+    assert_computes(&runtime, &inputs, &inputs.map(|x| relu(x, 0.0, 0.5, 0.0)).softmax(&[1, 2]));
+    assert_eq!(epilogues(&runtime), [single("softmax(relu(x, max_value = 0.5), axis = [1, 2])")]);
+}
+
+#[test]
+fn softmax_over_different_axes_takes_more_kernels_but_stays_right() {
+    let directory = Directory::new("two_axes");
+    directory.config(json!([
+        input(json!([null, 4, 6])),
+        layer("Dense", "dense", json!({"units": 3, "activation": "tanh"})),
+        layer("Softmax", "over_rows", json!({"axis": 1})),
+        layer("Softmax", "over_units", json!({"axis": -1})),
+        layer("Softmax", "over_the_batch", json!({"axis": 0})),
+    ]));
+    let (kernel, bias) = (Tensor::random(&[6, 3], 21), Tensor::random(&[3], 22));
+    directory.weights(&[("layer0_kernel", &kernel), ("layer0_bias", &bias)]);
+    let runtime = directory.load(&[4, 6]).unwrap();
+    let inputs = Tensor::random(&[5, 4, 6], 23);
+    let expected = inputs.dense(&kernel, Some(&bias)).map(f64::tanh).softmax(&[1]).softmax(&[2]).softmax(&[0]);
+    assert_computes(&runtime, &inputs, &expected);
+    assert_eq!(runtime.stages()[0].execution(5, Fusion::Full).unwrap().unwrap().kernels, 3);
+}
+
+#[test]
+fn dense_without_bias_and_activation_runs_no_kernel() {
+    let directory = Directory::new("bare");
+    directory.config(json!([
+        input(json!([null, 6])),
+        layer("Dense", "bare", json!({"units": 4, "activation": null, "use_bias": false})),
+        layer("Activation", "same", json!({"activation": "linear"})),
+    ]));
+    let kernel = Tensor::random(&[6, 4], 31);
+    directory.weights(&[("layer0_kernel", &kernel)]);
+    let runtime = directory.load(&[6]).unwrap();
+    let inputs = Tensor::random(&[9, 6], 32);
+    assert_computes(&runtime, &inputs, &inputs.dense(&kernel, None));
+    assert_eq!(epilogues(&runtime), [None]);
+}
+
+#[test]
+fn glu_halves_the_units_into_another_buffer() {
+    let directory = Directory::new("glu");
+    directory.config(json!([
+        input(json!([null, 6])),
+        layer("Dense", "gated", json!({"units": 8, "activation": "glu"})),
+        layer("Dense", "last", json!({"units": 2, "activation": "linear"})),
+    ]));
+    let (k0, b0) = (Tensor::random(&[6, 8], 41), Tensor::random(&[8], 42));
+    let (k1, b1) = (Tensor::random(&[4, 2], 43), Tensor::random(&[2], 44));
+    directory.weights(&[("layer0_kernel", &k0), ("layer0_bias", &b0), ("layer1_kernel", &k1), ("layer1_bias", &b1)]);
+    let runtime = directory.load(&[6]).unwrap();
+    let inputs = Tensor::random(&[3, 6], 45);
+    let products = inputs.dense(&k0, Some(&b0));
+    let rows = products.values.chunks(8);
+    let gated = rows.flat_map(|row| (0..4).map(|place| row[place] * sigmoid(row[place + 4]))).collect();
+    assert_computes(&runtime, &inputs, &Tensor::new(&[3, 4], gated).dense(&k1, Some(&b1)));
+    let execution = runtime.stages()[0].execution(3, Fusion::Full).unwrap().unwrap();
+    assert_eq!((execution.kernels, execution.in_place), (1, false));
+}
+
+#[test]
+fn a_kernel_that_forgets_its_input_still_runs() {
+    let directory = Directory::new("constant");
+    directory.config(json!([
+        input(json!([null, 6])),
+        layer("Dense", "dense", json!({"units": 4, "activation": "relu"})),
+        layer("ReLU", "zero", json!({"max_value": 0.0, "negative_slope": 0.0, "threshold": 0.0})),
+    ]));
+    let (kernel, bias) = (Tensor::random(&[6, 4], 51), Tensor::random(&[4], 52));
+    directory.weights(&[("layer0_kernel", &kernel), ("layer0_bias", &bias)]);
+    let inputs = Tensor::random(&[9, 6], 53);
+    let runtime = directory.load(&[6]).unwrap();
+    assert_computes(&runtime, &inputs, &Tensor::new(&[9, 4], vec![0.0; 36]));
+}
+
+#[test]
+fn weights_may_be_named_by_layer_in_column_order_and_in_float64() {
+    let directory = Directory::new("names");
+    directory.config(json!([
+        input(json!([null, 6])),
+        layer("Dense", "my_dense", json!({"units": 4, "activation": "silu"})),
+    ]));
+    let (kernel, bias) = (Tensor::random(&[6, 4], 61), Tensor::random(&[4], 62));
+    let mut writer = NpzWriter::create(directory.0.join("weights.npz")).unwrap();
+    let array = writer.array::<f64>("my_dense/kernel", Default::default()).unwrap();
+    let options = array.default_dtype().order(npyz::Order::Fortran).shape(&kernel.lengths());
+    let mut array = options.begin_nd().unwrap();
+    array
+        .extend((0..4).flat_map(|unit| (0..6).map(move |place| (place, unit))).map(|(p, u)| kernel.values[p * 4 + u]))
+        .unwrap();
+    array.finish().unwrap();
+    let mut array = writer
+        .array::<f64>("my_dense/bias", Default::default())
+        .unwrap()
+        .default_dtype()
+        .shape(&[4])
+        .begin_nd()
+        .unwrap();
+    array.extend(bias.values.iter().copied()).unwrap();
+    array.finish().unwrap();
+    drop(writer);
+    let runtime = directory.load(&[6]).unwrap();
+    let inputs = Tensor::random(&[5, 6], 63);
+    assert_computes(&runtime, &inputs, &inputs.dense(&kernel, Some(&bias)).map(|x| x * sigmoid(x)));
+}
+
+#[test]
+fn open_lengths_come_from_the_inputs_and_unused_weights_are_told() {
+    let directory = Directory::new("open");
+    directory.config(json!([
+        input(json!([null, null, 6])),
+        layer("Dense", "dense", json!({"units": 4, "activation": "softmax", "use_bias": false})),
+    ]));
+    let kernel = Tensor::random(&[6, 4], 71);
+    directory.weights(&[("layer0_kernel", &kernel), ("layer0_bias", &Tensor::random(&[4], 72))]);
+    assert_contains(&directory.error(), &["(None, None, 6)", "inputs.npy"]);
+    let inputs = Tensor::random(&[5, 3, 6], 73);
+    let outputs = inputs.dense(&kernel, None).softmax(&[2]);
+    directory.array("inputs.npy", &inputs).array("outputs.npy", &outputs);
+    let report = sequential::run(&directory.options()).unwrap();
+    assert!(f64::from(report.largest_difference.unwrap()) < FLOAT32_ROUNDING);
+    assert_eq!(report.accuracy, None);
+    assert_eq!(report.unused_weights, ["layer0_bias"]);
+    directory.array("inputs.npy", &Tensor::random(&[5, 3, 7], 74));
+    assert_contains(&directory.error(), &["inputs.npy", "(None, None, 6)", "[5, 3, 7]"]);
+    directory.array("inputs.npy", &inputs).array("outputs.npy", &Tensor::random(&[5, 4], 75));
+    assert_contains(&directory.error(), &["outputs.npy", "[5, 3, 4]", "[5, 4]"]);
+}
+
+#[test]
+fn a_difference_of_nan_is_not_overlooked() {
+    let expected = sequential::array::Array { shape: vec![3], values: vec![1.0, f32::INFINITY, f32::NAN] };
+    let difference = |outputs: &[f32]| sequential::report::largest_difference(outputs, &expected);
+    assert_eq!(difference(&[1.5, f32::INFINITY, f32::NAN]), 0.5);
+    assert!(difference(&[f32::NAN, f32::INFINITY, f32::NAN]).is_nan());
+    assert!(difference(&[1.0, f32::INFINITY, 2.0]).is_nan());
+}
+
+// -------------------------------------------------------------------------------------------------- what can be wrong
+
+#[test]
+fn unsupported_layers_are_named() {
+    let directory = Directory::new("unsupported");
+    directory.weights(&[]);
+    for class in ["Conv2D", "PReLU", "Sequential", "LSTM"] {
+        directory.config(json!([input(json!([null, 6])), layer(class, "my_layer", json!({"units": 4}))]));
+        assert_contains(&directory.error(), &["`my_layer`", class, "supported are InputLayer, Dense", "LeakyReLU"]);
+    }
+    let strange = json!([input(json!([null, 6])), layer("Activation", "act", json!({"activation": "gelou"}))]);
+    directory.config(strange);
+    assert_contains(&directory.error(), &["`act`", "`gelou`", "did you mean `gelu`?"]);
+    directory.config(json!([layer("ReLU", "re_lu", json!({"max_value": -1.0}))]));
+    assert_contains(&directory.error(), &["`re_lu`", "max_value"]);
+}
+
+#[test]
+fn missing_and_misshapen_weights_are_named_with_their_layer() {
+    let directory = Directory::new("weights");
+    directory.config(json!([
+        input(json!([null, 6])),
+        layer("Dense", "first", json!({"units": 4, "activation": "relu"})),
+        layer("Dense", "second", json!({"units": 2, "activation": "relu"})),
+    ]));
+    assert_contains(&directory.error(), &["weights.npz"]);
+    let (k0, b0) = (Tensor::random(&[6, 4], 81), Tensor::random(&[4], 82));
+    directory.weights(&[("layer0_kernel", &k0), ("layer0_bias", &b0)]);
+    assert_contains(&directory.error(), &["`second`", "`layer1_kernel`", "`second/kernel`", "has `layer0_bias`"]);
+    directory.weights(&[("layer0_kernel", &k0)]);
+    assert_contains(&directory.error(), &["`first`", "`layer0_bias`"]);
+    directory.weights(&[("layer0_kernel", &k0), ("layer0_bias", &k0)]);
+    assert_contains(&directory.error(), &["`first`", "`layer0_bias`", "[4]", "[6, 4]"]);
+    let transposed = Tensor::random(&[2, 4], 83);
+    directory.weights(&[("layer0_kernel", &k0), ("layer0_bias", &b0), ("layer1_kernel", &transposed)]);
+    assert_contains(&directory.error(), &["`second`", "`layer1_kernel`", "[4, 2]", "[2, 4]"]);
+    let whole = fs::read(directory.0.join("weights.npz")).unwrap();
+    for length in [0, 1, whole.len() / 2, whole.len() - 1] {
+        fs::write(directory.0.join("weights.npz"), &whole[..length]).unwrap();
+        assert_contains(&directory.error(), &["weights.npz"]);
+    }
+}
+
+#[test]
+fn hostile_configs_are_errors() {
+    let directory = Directory::new("hostile");
+    directory.weights(&[]);
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let dense = |units: &str| {
+        format!(
+            r#"{{"class_name": "Sequential", "config": {{"layers": [
+            {{"class_name": "Dense", "config": {{"name": "d", "units": {units}}}}}]}}}}"#
+        )
+    };
+    let cases: &[(&str, &str)] = &[
+        ("", "config.json"),
+        ("{", "config.json"),
+        ("null", "`class_name` of the model"),
+        ("[1, 2]", "`class_name` of the model"),
+        (r#"{"class_name": "Functional", "config": {}}"#, "Sequential"),
+        (r#"{"class_name": "Sequential"}"#, "`layers` of the model"),
+        (r#"{"class_name": "Sequential", "class_name": "Sequential"}"#, "given twice"),
+        (r#"{"class_name": "Sequential", "config": {"layers": {}}}"#, "`layers` of the model"),
+        (r#"{"class_name": "Sequential", "config": {"layers": [3]}}"#, "layer 0"),
+        (r#"{"class_name": "Sequential", "config": {"layers": [{"class_name": "ReLU"}]}}"#, "`config` of layer 0"),
+        (
+            r#"{"class_name": "Sequential", "config": {"layers": [{"class_name": "InputLayer", "config": {}}]}}"#,
+            "batch_shape",
+        ),
+        (&deep, "config.json"),
+        (&format!("\"{}\"", "x".repeat(100_000_000)), "bytes, more than"),
+        (&dense("-1"), "`units` of layer `d`"),
+        (&dense("0"), "`units` of layer `d`"),
+        (&dense("1.5"), "`units` of layer `d`"),
+        (&dense("1e400"), "config.json"),
+        (&dense("\"64\""), "`units` of layer `d`"),
+        (&dense("18446744073709551615"), "shape of the inputs open"),
+    ];
+    for (text, part) in cases {
+        directory.config_text(text);
+        assert_contains(&directory.error(), &[part]);
+    }
+    fs::write(directory.0.join("config.json"), [0xff, 0xfe, 0x00]).unwrap();
+    assert_contains(&directory.error(), &["config.json"]);
+}
+
+#[test]
+fn shapes_that_no_memory_holds_are_errors() {
+    let directory = Directory::new("huge");
+    directory.weights(&[]);
+    let flatten = || layer("Flatten", "flatten", json!({}));
+    for shape in [json!([null, u64::MAX, 2]), json!([null, 1u64 << 40]), json!([null, 1u64 << 20, 1u64 << 20])] {
+        directory.config(json!([input(shape.clone()), flatten()]));
+        assert_contains(&directory.error(), &["more", "elements"]);
+        directory.config(json!([input(shape), layer("ReLU", "re_lu", json!({}))]));
+        assert_contains(&directory.error(), &["more", "elements"]);
+    }
+    directory.config(json!([input(json!([null])), layer("Dense", "dense", json!({"units": 2}))]));
+    assert_contains(&directory.error(), &["`dense`", "(None)"]);
+    directory.config(json!([input(json!([null, 1, 1, 1, 1, 1, 1, 1, 2])), layer("ReLU", "re_lu", json!({}))]));
+    assert_contains(&directory.error(), &["rank 9"]);
+    directory.config(json!([input(json!([null, 5])), layer("Softmax", "softmax", json!({"axis": 2}))]));
+    assert_contains(&directory.error(), &["softmax (Softmax)", "axis 2"]);
+    directory.config(json!([input(json!([null, 5])), layer("Activation", "a", json!({"activation": "glu"}))]));
+    assert_contains(&directory.error(), &["a (Activation)", "5"]);
+}
+
+#[test]
+fn wrong_arguments_are_told_with_the_usage() {
+    let parse = |arguments: &[&str]| Options::parse(arguments.iter().map(|argument| (*argument).to_owned()));
+    for arguments in
+        [&["--batch"][..], &["--batch", "0"], &["--batch", "x"], &["--backend", "gpu"], &["--what"], &["a", "b"]]
+    {
+        assert_contains(&parse(arguments).unwrap_err().to_string(), &["usage: sequential", "--batch"]);
+    }
+    let options = parse(&["a/b", "--batch", "7", "--backend", "interpreter", "--threads", "2"]).unwrap();
+    assert_eq!((options.directory, options.batch), (PathBuf::from("a/b"), Some(7)));
+    assert_eq!((options.backend, options.threads), (Some(BackendChoice::Interpreter), 2));
+    let mut options = parse(&[]).unwrap();
+    options.batch = Some(usize::MAX);
+    assert_contains(&sequential::run(&options).unwrap_err().to_string(), &["more than"]);
+}
