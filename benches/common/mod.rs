@@ -1,0 +1,218 @@
+//! What the benches share: inputs, engines, the chains, calls that reuse their memory, and interleaved timing.
+//!
+//! Every array is `N(0, 2)`, the same on every run. Full arrays have rows of [`WIDTH`] elements, so that a bias is a row
+//! and is broadcast.
+
+// Each bench is a crate of its own and uses a part of this.
+#![allow(dead_code)]
+
+pub mod chains;
+pub mod handwritten;
+pub mod lanes;
+pub mod rows;
+pub mod timing;
+
+use fuselet::backend::{Backend, cranelift::Cranelift};
+use fuselet::{
+    BackendChoice, Engine, EngineError, Fused, Fusion, Input, Isa, Kernel, Output, Signature, TensorMut, TensorRef,
+};
+use smallvec::SmallVec;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The length of a row.
+pub const WIDTH: usize = 1024;
+
+/// The sizes measured: in L1, L2, at the edge of L2, memory.
+pub const SIZES: [usize; 4] = [1 << 10, 1 << 14, 1 << 18, 1 << 24];
+
+/// The sizes in cache.
+pub const CACHED: [usize; 3] = [1 << 10, 1 << 14, 1 << 18];
+
+/// An array of float32.
+///
+/// Arrays lie at a multiple of a cache line, and those of different seeds at different places of a page: where a load and
+/// a store before it agree in the low twelve bits of their addresses, the load waits, and whether malloc makes them
+/// agree would decide more than the code.
+pub struct Array {
+    pub shape: Vec<usize>,
+    memory: Vec<f32>,
+    start: usize,
+}
+
+/// Floats of a cache line, of a page.
+const LINE: usize = 16;
+const PAGE: usize = 1024;
+
+impl Array {
+    /// Zeros, placed by `seed`.
+    pub fn zeros(seed: u64, shape: &[usize]) -> Array {
+        let length: usize = shape.iter().product();
+        let memory = vec![0.0; length + 2 * PAGE];
+        let to_page = memory.as_ptr().align_offset(PAGE * size_of::<f32>());
+        Array { shape: shape.to_vec(), memory, start: to_page + (seed as usize * 11 % 64) * LINE }
+    }
+
+    /// Samples of `N(0, 2)`: near enough, as the sum of four uniform numbers.
+    pub fn normal(seed: u64, shape: &[usize]) -> Rc<Array> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut uniform = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u32 << 24) as f32
+        };
+        let mut array = Array::zeros(seed, shape);
+        array.data_mut().fill_with(|| ((0..4).map(|_| uniform()).sum::<f32>() - 2.0) * 3.464_101_6);
+        Rc::new(array)
+    }
+
+    /// One number, of no axis.
+    pub fn number(value: f32) -> Rc<Array> {
+        let mut array = Array::zeros(0, &[]);
+        array.data_mut()[0] = value;
+        Rc::new(array)
+    }
+
+    pub fn data(&self) -> &[f32] {
+        &self.memory[self.start..][..self.shape.iter().product()]
+    }
+
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        let length = self.shape.iter().product();
+        &mut self.memory[self.start..][..length]
+    }
+}
+
+impl Input for Array {
+    fn tensor(&self) -> TensorRef<'_> {
+        TensorRef::new(self.data(), &self.shape).expect("the shape is the data's")
+    }
+}
+
+impl Output for Array {
+    fn tensor_mut(&mut self) -> TensorMut<'_> {
+        let length = self.shape.iter().product();
+        let data = &mut self.memory[self.start..][..length];
+        TensorMut::new(data, &self.shape).expect("the shape is the data's")
+    }
+}
+
+/// An engine on one thread.
+pub fn engine(backend: BackendChoice, isa: Isa) -> Result<Engine, EngineError> {
+    Engine::builder().backend(backend).isa(isa).threads(1).build()
+}
+
+/// An engine by the name that tables print.
+pub fn engine_named(name: &str) -> Option<Engine> {
+    let best = Isa::detect();
+    match name {
+        "interpreter" => engine(BackendChoice::Interpreter, best),
+        "cranelift" => engine(BackendChoice::Cranelift, best),
+        "wide avx2" => engine(BackendChoice::Wide, Isa::Avx2),
+        "wide avx512" => engine(BackendChoice::Wide, Isa::Avx512),
+        _ => unreachable!("{name} is no engine of the benches"),
+    }
+    .ok()
+}
+
+/// Every engine this machine has, by name.
+pub fn engines() -> Vec<(&'static str, Engine)> {
+    ["interpreter", "cranelift", "wide avx2", "wide avx512"]
+        .into_iter()
+        .filter_map(|name| Some((name, engine_named(name)?)))
+        .collect()
+}
+
+/// The engines of one backend each, at its best level.
+pub fn backends() -> Vec<(&'static str, Engine)> {
+    let mut engines = engines();
+    if engines.iter().any(|(name, _)| *name == "wide avx512") {
+        engines.retain(|(name, _)| *name != "wide avx2");
+    }
+    engines
+}
+
+/// A backend without an engine, to time it alone; none for the interpreter, which makes no code.
+pub fn backend_alone(choice: BackendChoice, isa: Isa) -> Option<Arc<dyn Backend>> {
+    match choice {
+        BackendChoice::Cranelift => Some(Arc::new(Cranelift::new(isa).ok()?)),
+        #[cfg(target_arch = "x86_64")]
+        BackendChoice::Wide => Some(Arc::new(fuselet::backend::wide::Wide::new(isa).ok()?)),
+        _ => None,
+    }
+}
+
+/// The arrays of a function of `n` elements, by the names of its inputs: `b` and `v` are rows, `scale` is a number, all
+/// others are full.
+pub fn arrays(function: &Fused, n: usize) -> Vec<Rc<Array>> {
+    let full = [n.div_ceil(WIDTH), n.min(WIDTH)];
+    let make = |(at, name): (usize, &String)| match name.as_str() {
+        "b" | "v" => Array::normal(at as u64 + 1, &full[1..]),
+        "scale" => Array::number(1.25),
+        _ => Array::normal(at as u64 + 1, &full),
+    };
+    function.inputs().iter().enumerate().map(make).collect()
+}
+
+/// A function, its inputs and memory for its output.
+pub struct Case {
+    pub function: Fused,
+    pub inputs: Vec<Rc<Array>>,
+    pub output: Array,
+}
+
+impl Case {
+    /// A function of these inputs, in its own order; called once, so that it is compiled.
+    pub fn new(engine: &Engine, text: &str, fusion: Fusion, inputs: Vec<Rc<Array>>) -> Case {
+        let function = engine.compile_with(text, fusion).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape.clone()).collect();
+        let shape = function.output_shapes(&shapes).expect("the shapes fit").swap_remove(0);
+        let output = Array::zeros(0, &shape);
+        let mut case = Case { function, inputs, output };
+        case.call();
+        case
+    }
+
+    /// A function of `n` elements, with the arrays of [`arrays`].
+    pub fn sized(engine: &Engine, text: &str, fusion: Fusion, n: usize) -> Case {
+        let function = engine.compile(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let inputs = arrays(&function, n);
+        Case::new(engine, text, fusion, inputs)
+    }
+
+    /// A checked call, as a user would write it.
+    pub fn call(&mut self) {
+        let names = self.function.inputs();
+        let inputs: SmallVec<[(&str, &dyn Input); 8]> =
+            names.iter().zip(&self.inputs).map(|(name, array)| (name.as_str(), array.as_ref() as &dyn Input)).collect();
+        self.function.call(&inputs, &mut self.output).expect("the call fits");
+    }
+
+    /// The kernel for these inputs.
+    pub fn kernel(&self) -> Kernel {
+        self.function.kernel_for(&self.signature()).expect("the signature fits")
+    }
+
+    /// Dtypes and shapes of these inputs.
+    pub fn signature(&self) -> Signature {
+        let names = self.function.inputs().iter();
+        names
+            .zip(&self.inputs)
+            .fold(Signature::new(), |signature, (name, array)| signature.with_input(name, array.as_ref()))
+    }
+
+    /// The number of elements of the output.
+    pub fn len(&self) -> usize {
+        self.output.data().len()
+    }
+}
+
+/// How a table writes a size.
+pub fn size_name(n: usize) -> String {
+    match n {
+        n if n >= 1 << 20 => format!("{}M", n >> 20),
+        n if n >= 1 << 10 => format!("{}k", n >> 10),
+        n => n.to_string(),
+    }
+}
