@@ -167,13 +167,17 @@ impl Estimate {
     }
 
     /// How many bodies to interleave on a machine with this many registers for them: doubled as long as the model says
-    /// that it pays, and nothing is spilled for it.
+    /// that it pays.
     fn copies(&self, registers: usize) -> usize {
         let mut copies = 1;
-        while copies < MOST_COPIES && 2 * copies * self.pressure < registers {
-            // Code grows, registers become scarce: the more copies there are, the more another doubling must gain.
-            let least_gain = 0.02 * copies as f64;
-            if self.cycles(2 * copies) > self.cycles(copies) * (1.0 - least_gain) {
+        while copies < MOST_COPIES {
+            // Two bodies may want half as many registers again as there are: what is spilled is read back as an operand
+            // in memory, and waiting costs more. Code grows too, so the more copies there are, the more another
+            // doubling must gain.
+            let room = if copies == 1 { registers + registers / 2 } else { registers };
+            let least_gain = 0.01 * (copies * copies) as f64;
+            let gains = self.cycles(2 * copies) <= self.cycles(copies) * (1.0 - least_gain);
+            if 2 * copies * self.pressure >= room || !gains {
                 break;
             }
             copies *= 2;
