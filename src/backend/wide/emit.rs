@@ -633,3 +633,23 @@ fn permute_table(table: u8, order: [usize; 3]) -> u8 {
         permuted | ((table >> old) & 1) << index
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permuted_tables_give_the_same_function_of_permuted_arguments() {
+        for table in 0..=255u8 {
+            for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+                let permuted = permute_table(table, order);
+                for index in 0..8u8 {
+                    let old = [index >> 2 & 1, index >> 1 & 1, index & 1];
+                    let new = order.map(|place| old[place]);
+                    let at = new[0] << 2 | new[1] << 1 | new[2];
+                    assert_eq!(permuted >> at & 1, table >> index & 1, "{table:#x} {order:?} {index:03b}");
+                }
+            }
+        }
+    }
+}

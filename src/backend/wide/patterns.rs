@@ -235,3 +235,23 @@ impl Finder<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joined_tables_are_the_joined_function() {
+        let [a, b, c] = [0, 1, 2].map(|index| Logic::leaf(Leaf::Value(index)));
+        let inner = c.join(&a, |x, y| x & !y).expect("two leaves");
+        let whole = inner.join(&b, |x, y| x ^ y).expect("three leaves");
+        // The leaves stand in the order they were met: c, a, b.
+        for index in 0..8u8 {
+            let [c, a, b] = [index >> 2 & 1, index >> 1 & 1, index & 1];
+            assert_eq!(whole.table >> index & 1, (c & !a & 1) ^ b, "{index:03b}");
+        }
+        let fourth = Logic::leaf(Leaf::SignBit);
+        assert!(whole.join(&fourth, |x, y| x | y).is_none());
+        assert!(whole.join(&a, |x, y| x | y).is_some());
+    }
+}
