@@ -180,11 +180,15 @@ impl Placement {
         let (mut low, mut high) = (offset as i128, offset as i128);
         for (axis, (&extent, &stride)) in shape.iter().zip(strides).enumerate() {
             let reach = stride as i128 * (extent as i128 - 1).max(0);
-            low += reach.min(0);
-            high += reach.max(0);
+            // One reach fits, two may not; what saturates is out of bounds.
+            low = low.saturating_add(reach.min(0));
+            high = high.saturating_add(reach.max(0));
             placement.strides[axis] = if extent <= 1 { 0 } else { stride.wrapping_mul(T::DTYPE.size() as isize) };
         }
-        if !shape.contains(&0) {
+        if shape.contains(&0) {
+            // Nothing is there, so no step has a meaning, nor should it overflow where halves are cut.
+            placement.strides = [0; MAX_RANK];
+        } else {
             if low < 0 || high >= length as i128 {
                 return Err(outside());
             }
