@@ -116,8 +116,13 @@ impl fmt::Display for Plan {
                 write!(formatter, " · rows over axes {:?} of {}", kernel.axes, kernel.domain.len())?;
             }
             let list = |buffers: Vec<Buffer>| {
-                let mut names: Vec<String> = buffers.into_iter().map(|buffer| self.buffer_name(buffer)).collect();
-                names.dedup();
+                // Halves of one array are sources of their own.
+                let mut names: Vec<String> = Vec::new();
+                for name in buffers.into_iter().map(|buffer| self.buffer_name(buffer)) {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
                 names.join(", ")
             };
             writeln!(
