@@ -1,0 +1,533 @@
+//! What calls, views, engines and expressions refuse, and that nothing is written then; degenerate and huge shapes; in
+//! place or not; one compile a key under contention; a bounded cache; falling back to the interpreter.
+
+mod common;
+
+use common::{Array, call, engines, groups, name};
+use fuselet::backend::interpreter::Interpreter;
+use fuselet::backend::{Backend, BackendError, Code};
+use fuselet::ir::shape::ShapeError;
+use fuselet::lane::{LaneOp, Pass};
+use fuselet::{
+    BackendChoice, CallError, CompileError, Dtype, Engine, EngineError, Event, Fused, Fusion, Input, Isa, MAX_RANK,
+    Output, Signature, TensorError, TensorMut, TensorRef,
+};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+
+/// What stands in an output before a call that is refused, and after it.
+const GUARD: f32 = -1234.5;
+
+fn compile(text: &str) -> Fused {
+    groups()[0].judge().compile(text).unwrap()
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The error of a call with this output, which must stay as it was.
+#[track_caller]
+fn refused(text: &str, inputs: &[(&str, &dyn Input)], shape: &[usize]) -> CallError {
+    let mut output = Array::from_fn(shape, |_| GUARD);
+    let mut view = TensorMut::new(&mut output.data, shape).unwrap();
+    let error = compile(text).call(inputs, &mut view).unwrap_err();
+    assert!(output.data.iter().all(|value| value.to_bits() == GUARD.to_bits()), "{error}: the output was written");
+    error
+}
+
+#[test]
+fn inputs_are_given_by_name_each_once() {
+    let (x, y) = ([1.0f32, 2.0], [3.0f32, 4.0]);
+    let expected = names(&["x", "y"]);
+    let missing = CallError::MissingInput { name: "y".into(), expected: expected.clone() };
+    assert_eq!(refused("x + y", &[("x", &x)], &[2]), missing);
+    assert_eq!(refused("x + y", &[], &[2]), CallError::MissingInput { name: "x".into(), expected: expected.clone() });
+    let unknown = CallError::UnknownInput { name: "z".into(), expected: expected.clone() };
+    assert_eq!(refused("x + y", &[("x", &x), ("z", &y)], &[2]), unknown);
+    assert_eq!(refused("x + y", &[("x", &x), ("y", &y), ("z", &y)], &[2]), unknown);
+    let repeated = CallError::RepeatedInput { name: "x".into() };
+    assert_eq!(refused("x + y", &[("x", &x), ("y", &y), ("x", &x)], &[2]), repeated);
+    assert_eq!(refused("1 + 1", &[("x", &x)], &[]), CallError::UnknownInput { name: "x".into(), expected: vec![] });
+    let text = refused("x + y", &[("x", &x)], &[2]).to_string();
+    assert!(text.contains("`y`") && text.contains("`x`, `y`"), "{text}");
+    // In any order.
+    let mut sum = [0.0f32; 2];
+    compile("x - y").call(&[("y", &y), ("x", &x)], &mut sum).unwrap();
+    assert_eq!(sum, [-2.0, -2.0]);
+}
+
+#[test]
+fn the_array_worked_on_in_place_is_an_input_too() {
+    let function = compile("x * scale");
+    let mut x = [GUARD; 3];
+    let expected = names(&["x", "scale"]);
+    let result = function.call_in_place(("y", &mut x), &[("x", &[1.0f32; 3]), ("scale", &2.0f32)]);
+    assert_eq!(result, Err(CallError::UnknownInput { name: "y".into(), expected: expected.clone() }));
+    let result = function.call_in_place(("x", &mut x), &[("x", &[1.0f32; 3]), ("scale", &2.0f32)]);
+    assert_eq!(result, Err(CallError::RepeatedInput { name: "x".into() }));
+    let result = function.call_in_place(("x", &mut x), &[]);
+    assert_eq!(result, Err(CallError::MissingInput { name: "scale".into(), expected }));
+    assert_eq!(x, [GUARD; 3]);
+}
+
+#[test]
+fn outputs_are_given_by_name_each_once() {
+    let function = compile("{ sum = x + y, product = x * y }");
+    let expected = names(&["sum", "product"]);
+    let (mut a, mut b, mut c) = ([GUARD; 2], [GUARD; 2], [GUARD; 2]);
+    let (x, y) = ([1.0f32, 2.0], [3.0f32, 4.0]);
+    let inputs: &[(&str, &dyn Input)] = &[("x", &x), ("y", &y)];
+    let count = |given| Err(CallError::OutputCount { expected: expected.clone(), given });
+    assert_eq!(function.call(inputs, &mut a), count(1));
+    assert_eq!(function.call_many(inputs, &mut []), count(0));
+    assert_eq!(function.call_many(inputs, &mut [("sum", &mut a), ("product", &mut b), ("more", &mut c)]), count(3));
+    assert!(matches!(
+        function.call_many(inputs, &mut [("sum", &mut a), ("sum", &mut b)]),
+        Err(CallError::OutputCount { .. })
+    ));
+    let unknown = Err(CallError::UnknownOutput { name: "more".into(), expected: expected.clone() });
+    assert_eq!(function.call_many(inputs, &mut [("sum", &mut a), ("more", &mut b)]), unknown);
+    assert_eq!((a, b, c), ([GUARD; 2], [GUARD; 2], [GUARD; 2]));
+    function.call_many(inputs, &mut [("product", &mut b), ("sum", &mut a)]).unwrap();
+    assert_eq!((a, b), ([4.0, 6.0], [3.0, 8.0]));
+}
+
+#[test]
+fn all_arrays_of_a_call_have_one_dtype() {
+    let (single, double) = ([1.0f32, 2.0], [1.0f64, 2.0]);
+    let error =
+        |name: &str, found, expected| CallError::Dtype { name: name.into(), found, other: "x".into(), expected };
+    let inputs: &[(&str, &dyn Input)] = &[("x", &single), ("y", &double)];
+    assert_eq!(refused("x + y", inputs, &[2]), error("y", Dtype::F64, Dtype::F32));
+    let inputs: &[(&str, &dyn Input)] = &[("x", &double), ("y", &double)];
+    assert_eq!(refused("x + y", inputs, &[2]), error("out", Dtype::F32, Dtype::F64));
+    let mut result = [0.0f64; 2];
+    compile("x + y").call(inputs, &mut result).unwrap();
+    assert_eq!(result, [2.0, 4.0]);
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_refused() {
+    let x = Array::from_fn(&[2, 3], |at| at as f32);
+    let y = Array::from_fn(&[2], |at| at as f32);
+    let inputs: &[(&str, &dyn Input)] = &[("x", &x.view()), ("y", &y.view())];
+    let broadcast = ShapeError::Broadcast { left: vec![2, 3], right: vec![2], axis: 1 };
+    assert_eq!(refused("x + y", inputs, &[2, 3]), CallError::Shape(broadcast));
+    let output = |found: &[usize], expected: &[usize]| CallError::OutputShape {
+        name: "out".into(),
+        found: found.to_vec(),
+        expected: expected.to_vec(),
+    };
+    for shape in [&[3, 2][..], &[6], &[2, 3, 1], &[1, 2, 3], &[2, 1], &[4, 3], &[0, 3], &[]] {
+        assert_eq!(refused("relu(x)", &[("x", &x.view())], shape), output(shape, &[2, 3]));
+    }
+    assert_eq!(refused("sum(x, axis = 1)", &[("x", &x.view())], &[2]), output(&[2], &[2, 1]));
+    assert_eq!(refused("glu(transpose)", &[("transpose", &[0.0f32; 4])], &[4]), output(&[4], &[2]));
+}
+
+#[test]
+fn views_stay_inside_of_their_slice() {
+    let data = [0.0f32; 12];
+    let mut written = [0.0f32; 12];
+    let nine = [1; MAX_RANK + 1];
+    assert_eq!(TensorRef::new(&data[..1], &nine).unwrap_err(), TensorError::Rank { rank: 9 });
+    assert_eq!(TensorMut::new(&mut written[..1], &nine).unwrap_err(), TensorError::Rank { rank: 9 });
+    assert_eq!(TensorRef::strided(&data, &nine, &[0; 9], 0).unwrap_err(), TensorError::Rank { rank: 9 });
+    assert_eq!(Signature::new().with("x", Dtype::F32, &nine).unwrap_err(), TensorError::Rank { rank: 9 });
+    for shape in [&[5][..], &[2, 5], &[13], &[], &[12, 0], &[usize::MAX, 2], &[1 << 32, 1 << 32], &[usize::MAX]] {
+        let error = TensorRef::new(&data, shape).unwrap_err();
+        assert!(matches!(error, TensorError::Length { length: 12, .. }), "{shape:?}: {error}");
+    }
+    let strides = TensorError::Strides { shape: vec![2, 2], strides: 1 };
+    assert_eq!(TensorRef::strided(&data, &[2, 2], &[1], 0).unwrap_err(), strides);
+    let outside: [(&[usize], &[isize], usize); 8] = [
+        (&[13], &[1], 0),
+        (&[2], &[1], 11),
+        (&[1], &[1], 12),
+        (&[2], &[-1], 0),
+        (&[3, 4], &[4, 1], 1),
+        (&[3, 4], &[-4, 1], 7),
+        (&[2, 2], &[isize::MAX, isize::MIN], 0),
+        (&[usize::MAX, usize::MAX], &[isize::MAX, isize::MAX], usize::MAX),
+    ];
+    for (shape, steps, offset) in outside {
+        let error = TensorRef::strided(&data, shape, steps, offset).unwrap_err();
+        assert!(matches!(error, TensorError::OutOfBounds { .. }), "{shape:?} {steps:?} {offset}: {error}");
+        assert!(TensorMut::strided(&mut written, shape, steps, offset).is_err(), "{shape:?} {steps:?} {offset}");
+    }
+    assert!(TensorRef::strided(&data, &[3, 4], &[-4, -1], 11).is_ok());
+    // No element is in no place, whatever the strides; nor is its half.
+    let empty = TensorRef::strided(&data, &[0, 1 << 60], &[isize::MAX, isize::MIN], usize::MAX).unwrap();
+    let mut nothing = TensorMut::new(&mut written[..0], &[0, 1 << 59]).unwrap();
+    compile("glu(x)").call(&[("x", &empty)], &mut nothing).unwrap();
+}
+
+#[test]
+fn an_output_has_an_element_for_each_of_its_places() {
+    let mut data = [0.0f32; 12];
+    let twice: [(&[usize], &[isize]); 5] =
+        [(&[4], &[0]), (&[2, 3], &[0, 1]), (&[3, 4], &[1, 1]), (&[3, 3], &[2, 1]), (&[2, 2, 2], &[4, 2, -2])];
+    for (shape, strides) in twice {
+        let error = TensorMut::strided(&mut data, shape, strides, 4).unwrap_err();
+        assert!(matches!(error, TensorError::Overlapping { .. }), "{shape:?} {strides:?}: {error}");
+    }
+    for (shape, strides, offset) in
+        [(&[3, 4][..], &[4, 1][..], 0), (&[4, 3], &[-1, -4], 11), (&[1, 4], &[0, 3], 0), (&[6], &[2], 1)]
+    {
+        assert!(TensorMut::strided(&mut data, shape, strides, offset).is_ok(), "{shape:?} {strides:?}");
+    }
+}
+
+/// A view of part of an array that another view writes, as only unsafe code can make it.
+fn beside(data: *const f32, shape: &[usize], strides: &[isize]) -> TensorRef<'static> {
+    // SAFETY: the tests below keep the array alive, and hand the view to calls that must refuse it.
+    unsafe { TensorRef::from_raw_parts(data, shape, strides) }.unwrap()
+}
+
+#[test]
+fn an_output_that_overlaps_an_input_without_being_it_is_refused() {
+    let function = compile("relu(x) + 1");
+    let mut data: Vec<f32> = (0..40).map(|at| at as f32).collect();
+    let before = data.clone();
+    let base = data.as_mut_ptr();
+    let at = |offset: isize| base.wrapping_offset(offset);
+    let overlapping: [(&str, &[usize], TensorRef<'static>, &[isize]); 6] = [
+        ("one further", &[8], beside(at(9), &[8], &[1]), &[1]),
+        ("one before", &[8], beside(at(7), &[8], &[1]), &[1]),
+        ("its last element", &[8], beside(at(15), &[8], &[1]), &[1]),
+        ("transposed onto itself", &[4, 4], beside(at(8), &[4, 4], &[1, 4]), &[4, 1]),
+        ("every other one", &[8], beside(at(8), &[8], &[2]), &[1]),
+        ("backwards", &[8], beside(at(15), &[8], &[-1]), &[1]),
+    ];
+    for (how, shape, input, strides) in overlapping {
+        // SAFETY: elements 8 to 24 of `data`, which nothing else uses while the call refuses.
+        let mut output = unsafe { TensorMut::from_raw_parts(at(8), shape, strides) }.unwrap();
+        let error = function.call(&[("x", &input)], &mut output).unwrap_err();
+        let CallError::Overlap { output, other, .. } = &error else { panic!("{how}: {error}") };
+        assert_eq!((output.as_str(), other.as_str()), ("out", "x"), "{how}");
+        assert_eq!(data, before, "{how}");
+    }
+    // A row that is broadcast, written over by its own result.
+    let row = beside(at(0), &[4], &[1]);
+    // SAFETY: as above.
+    let mut output = unsafe { TensorMut::from_raw_parts(at(0), &[3, 4], &[4, 1]) }.unwrap();
+    let x = [1.0f32; 12];
+    let view = TensorRef::new(&x, &[3, 4]).unwrap();
+    let result = compile("x + row").call(&[("x", &view), ("row", &row)], &mut output);
+    assert!(matches!(result, Err(CallError::Overlap { .. })));
+    // Neighbours do not overlap.
+    // SAFETY: elements 8 to 16, read from elsewhere.
+    let mut output = unsafe { TensorMut::from_raw_parts(at(8), &[8], &[1]) }.unwrap();
+    function.call(&[("x", &beside(at(0), &[8], &[1]))], &mut output).unwrap();
+    assert_eq!(data[8..16], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+    assert_eq!((&data[..8], &data[16..]), (&before[..8], &before[16..]));
+}
+
+#[test]
+fn two_outputs_cannot_share_memory() {
+    let function = compile("{ a = x + 1, b = x * 2 }");
+    let mut data = [GUARD; 12];
+    let base = data.as_mut_ptr();
+    let x = [1.0f32; 8];
+    for offset in [0, 1, 4] {
+        // SAFETY: both lie in `data`, and the call refuses them.
+        let (mut a, mut b) = unsafe {
+            let b = base.add(offset);
+            (TensorMut::from_raw_parts(base, &[8], &[1]).unwrap(), TensorMut::from_raw_parts(b, &[8], &[1]).unwrap())
+        };
+        let outputs: &mut [(&str, &mut dyn Output)] = &mut [("a", &mut a), ("b", &mut b)];
+        let error = function.call_many(&[("x", &x)], outputs).unwrap_err();
+        assert!(matches!(&error, CallError::Overlap { output, other, .. } if output == "b" && other == "a"), "{error}");
+        assert_eq!(data, [GUARD; 12]);
+    }
+}
+
+#[test]
+fn an_input_that_is_read_after_the_output_is_written_cannot_be_the_output() {
+    // Two kernels over different axes: the second reads x when the first has written.
+    let shape = [6, 6];
+    let x = Array::from_fn(&shape, |at| (at as f32).sin());
+    let text = "{ s = softmax(x, axis = 0), t = softmax(x, axis = 1) }";
+    for engine in engines() {
+        let function = engine.compile(text).unwrap();
+        let wanted = call(&function, &[x.clone()]).unwrap();
+        for in_place in 0..2 {
+            let mut data = x.data.clone();
+            let input = beside(data.as_ptr(), &shape, &[6, 1]);
+            let mut other = Array::from_fn(&shape, |_| GUARD);
+            // SAFETY: the same array as the input's, which the call allows or refuses.
+            let mut own = unsafe { TensorMut::from_raw_parts(data.as_mut_ptr(), &shape, &[6, 1]) }.unwrap();
+            let mut beside = TensorMut::new(&mut other.data, &shape).unwrap();
+            let outputs: &mut [(&str, &mut dyn Output)] = match in_place {
+                0 => &mut [("s", &mut own), ("t", &mut beside)],
+                _ => &mut [("s", &mut beside), ("t", &mut own)],
+            };
+            match function.call_many(&[("x", &input)], outputs) {
+                Ok(()) => {
+                    assert_eq!(data, wanted[in_place].data, "{}", name(engine));
+                    assert_eq!(other.data, wanted[1 - in_place].data, "{}", name(engine));
+                }
+                Err(CallError::Overlap { .. }) => {
+                    assert_eq!(data, x.data);
+                    assert!(other.data.iter().all(|value| *value == GUARD));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        // The first kernel's result in place of x would spoil the second's.
+        let signature = Signature::new().with("x", Dtype::F32, &shape).unwrap();
+        let kernel = function.kernel_for(&signature).unwrap();
+        assert!(!(kernel.allows_in_place(0, 0) && kernel.allows_in_place(1, 0)));
+        assert!(!kernel.allows_in_place(2, 0) && !kernel.allows_in_place(0, 1), "there is no such array");
+    }
+}
+
+#[test]
+fn empty_arrays_and_single_numbers_are_arrays_like_others() {
+    for engine in engines() {
+        let function = engine.compile("gelu(x * scale) + bias").unwrap();
+        let none: [f32; 0] = [];
+        let mut written: [f32; 0] = [];
+        function.call(&[("x", &none), ("scale", &2.0f32), ("bias", &none)], &mut written).unwrap();
+        let mut one = GUARD;
+        function.call(&[("x", &0.0f32), ("scale", &2.0f32), ("bias", &3.5f32)], &mut one).unwrap();
+        assert_eq!(one, 3.5);
+        let shape = [2, 0, 3];
+        let found =
+            call(&function, &[Array::new(&shape, vec![]), Array::new(&[3], vec![1.0; 3]), Array::new(&[], vec![0.5])]);
+        assert_eq!(found.unwrap()[0].shape, shape);
+        // Every axis of the most a view can have, and broadcasting against fewer.
+        let eight = [2, 1, 3, 1, 2, 1, 2, 2];
+        let found = call(
+            &function,
+            &[Array::from_fn(&eight, |at| at as f32), Array::new(&[], vec![0.0]), Array::new(&[2, 1], vec![1.0, 2.0])],
+        )
+        .unwrap()
+        .remove(0);
+        assert_eq!(found.shape, eight);
+        assert_eq!(found.data[..4], [1.0, 1.0, 2.0, 2.0], "{}", name(engine));
+        let constant = engine.compile("1 + 2").unwrap();
+        constant.call(&[], &mut one).unwrap();
+        assert_eq!(one, 3.0);
+        let copied = engine.compile("x").unwrap();
+        let mut copy = [0.0f32; 3];
+        copied.call(&[("x", &[1.0f32, -0.0, 2.0])], &mut copy).unwrap();
+        assert_eq!(copy.map(f32::to_bits), [1.0f32, -0.0, 2.0].map(f32::to_bits), "{}", name(engine));
+    }
+}
+
+#[test]
+fn sizes_beyond_memory_are_errors() {
+    let one = [1.0f32];
+    let repeated = |shape: &[usize]| TensorRef::strided(&one, shape, &vec![0; shape.len()], 0).unwrap();
+    let mut result = [GUARD];
+    for engine in engines() {
+        for text in ["sum(x, axis = none)", "max(exp(x), axis = none)", "sum(softmax(x, axis = 0), axis = none)"] {
+            for fusion in [Fusion::Full, Fusion::Off] {
+                let function = engine.compile_with(text, fusion).unwrap();
+                for shape in [&[1usize << 40, 1 << 40][..], &[usize::MAX, 2], &[1 << 21, 1 << 21, 1 << 21]] {
+                    let mut output = TensorMut::new(&mut result, &vec![1; shape.len()][..]).unwrap();
+                    let error = function.call(&[("x", &repeated(shape))], &mut output).unwrap_err();
+                    assert_eq!(error, CallError::Shape(ShapeError::TooLarge { shape: shape.to_vec() }), "{text}");
+                }
+            }
+        }
+        // Each is small; what they broadcast to is not.
+        let function = engine.compile("max(x + y, axis = none)").unwrap();
+        let (x, y) = (repeated(&[1 << 40, 1]), repeated(&[1, 1 << 40]));
+        let mut output = TensorMut::new(&mut result, &[1, 1]).unwrap();
+        let error = function.call(&[("x", &x), ("y", &y)], &mut output).unwrap_err();
+        assert!(matches!(error, CallError::Shape(ShapeError::TooLarge { .. })), "{error}");
+        // Countable, but no memory holds the array between the kernels.
+        let function = engine.compile_with("sum(exp(x), axis = none)", Fusion::Off).unwrap();
+        for length in [1usize << 58, 1 << 60] {
+            let mut output = TensorMut::new(&mut result, &[1]).unwrap();
+            let error = function.call(&[("x", &repeated(&[length]))], &mut output).unwrap_err();
+            assert!(matches!(error, CallError::OutOfMemory { bytes } if bytes >= 4 * length), "{error}");
+        }
+    }
+    assert_eq!(result, [GUARD]);
+}
+
+#[test]
+fn signatures_that_do_not_fit_are_refused() {
+    let function = compile("x + y");
+    let x = || Signature::new().with("x", Dtype::F32, &[3]).unwrap();
+    assert!(matches!(function.kernel_for(&x()), Err(CallError::MissingInput { .. })));
+    let more = x().with("y", Dtype::F32, &[3]).unwrap().with("z", Dtype::F32, &[3]).unwrap();
+    assert!(matches!(function.kernel_for(&more), Err(CallError::UnknownInput { .. })));
+    let mixed = x().with("y", Dtype::F64, &[3]).unwrap();
+    assert!(matches!(function.kernel_for(&mixed), Err(CallError::Dtype { .. })));
+    let unfit = x().with("y", Dtype::F32, &[4]).unwrap();
+    assert!(matches!(function.explain(&unfit), Err(CallError::Shape(ShapeError::Broadcast { .. }))));
+    assert!(matches!(function.output_shapes(&[vec![3]]), Err(CallError::Shape(ShapeError::InputCount { .. }))));
+    let huge =
+        Signature::new().with("x", Dtype::F32, &[1 << 40, 1 << 40]).unwrap().with("y", Dtype::F32, &[1]).unwrap();
+    assert!(matches!(function.kernel_for(&huge), Err(CallError::Shape(ShapeError::TooLarge { .. }))));
+}
+
+#[test]
+fn wrong_expressions_and_engines_are_errors() {
+    let engine = groups()[0].judge();
+    for text in [
+        "relu(x, max_value = -1)",
+        "celu(x, alpha = 0)",
+        "squareplus(x, b = -1)",
+        "soft_shrink(x, lambd = -1)",
+        "elu(x, alpha = nan)",
+        "gelou(x)",
+        "relu(x, slope = 1)",
+        "x +",
+        "relu()",
+        "relu(x, x)",
+        "",
+        "softmax(x, axis = 0.5)",
+        "glu(x, axis = [0])",
+        "threshold(x, value = 1, threshold = 2, default_value = 3)",
+    ] {
+        let error = engine.compile(text).expect_err(text);
+        assert!(matches!(error, CompileError::Expression(_)) && !error.to_string().is_empty(), "{text}: {error}");
+    }
+    let error = Engine::builder().backend(BackendChoice::Wide).isa(Isa::Baseline).build().unwrap_err();
+    assert!(matches!(error, EngineError::Backend(BackendError::Unavailable { .. })), "{error}");
+}
+
+/// Counts what it compiles; fails for passes with a division, if asked to.
+#[derive(Debug, Default)]
+struct Counting {
+    compiled: AtomicUsize,
+    refuse_division: bool,
+}
+
+impl Backend for Counting {
+    fn name(&self) -> String {
+        "counting".into()
+    }
+
+    fn has_fma(&self) -> bool {
+        false
+    }
+
+    fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {
+        self.compiled.fetch_add(1, Ordering::Relaxed);
+        // Time for other threads to ask for the same.
+        for _ in 0..100 {
+            std::thread::yield_now();
+        }
+        let divides = |instruction: &fuselet::lane::Instruction| {
+            matches!(instruction, fuselet::lane::Instruction::Apply { op: LaneOp::Div, .. })
+        };
+        if self.refuse_division && pass.program.instructions.iter().any(divides) {
+            return Err(BackendError::Unsupported {
+                backend: self.name(),
+                pass: pass.name.clone(),
+                reason: "division".into(),
+            });
+        }
+        Interpreter::new(Isa::Baseline).compile(pass)
+    }
+}
+
+fn counting(refuse_division: bool, builder: fuselet::EngineBuilder) -> (Engine, Arc<Counting>) {
+    let backend = Arc::new(Counting { compiled: AtomicUsize::new(0), refuse_division });
+    let engine = builder.custom_backend(backend.clone()).isa(Isa::Baseline).threads(1).build().unwrap();
+    (engine, backend)
+}
+
+#[test]
+fn a_pass_is_compiled_once_however_many_threads_ask() {
+    const TEXTS: [&str; 4] = ["silu(x * 2 + 1)", "softmax(x)", "gelu(x) * x", "max(x) - min(x)"];
+    for same_function in [true, false] {
+        let (engine, backend) = counting(false, Engine::builder());
+        let shared: Vec<Fused> = TEXTS.iter().map(|text| engine.compile(*text).unwrap()).collect();
+        let x: Vec<f32> = (0..40).map(|at| at as f32 * 0.25 - 5.0).collect();
+        let wanted: Vec<Vec<f32>> = TEXTS
+            .iter()
+            .map(|text| call(&compile(text), &[Array::vector(x.clone())]).unwrap().remove(0).data)
+            .collect();
+        let barrier = Barrier::new(16);
+        std::thread::scope(|scope| {
+            for thread in 0..16 {
+                let (engine, shared, barrier, x, wanted) = (&engine, &shared, &barrier, &x, &wanted);
+                scope.spawn(move || {
+                    barrier.wait();
+                    for round in 0..TEXTS.len() {
+                        let which = (round + thread / 8) % TEXTS.len();
+                        let own = engine.compile(TEXTS[which]).unwrap();
+                        let function = if same_function { &shared[which] } else { &own };
+                        let found = call(function, &[Array::vector(x.clone())]).unwrap().remove(0);
+                        common::assert_same_bits(&found.data, &wanted[which], || TEXTS[which].into());
+                    }
+                });
+            }
+        });
+        let (held, most) = engine.cache_usage();
+        assert!(held >= TEXTS.len() && held < most);
+        assert_eq!(backend.compiled.load(Ordering::Relaxed), held, "one compile for each pass in the cache");
+    }
+}
+
+#[test]
+fn equal_passes_of_different_expressions_and_shapes_share_code() {
+    let (engine, backend) = counting(false, Engine::builder());
+    let compiled = || backend.compiled.load(Ordering::Relaxed);
+    let x = |shape: &[usize]| Array::from_fn(shape, |at| at as f32);
+    call(&engine.compile("relu(x * 2)").unwrap(), &[x(&[10])]).unwrap();
+    assert_eq!(compiled(), 1);
+    call(&engine.compile("relu(y * 2)").unwrap(), &[x(&[33])]).unwrap();
+    call(&engine.compile("relu(x * 2)").unwrap(), &[x(&[3, 4, 5])]).unwrap();
+    assert_eq!(compiled(), 1, "names, lengths and ranks are no part of the code");
+    call(&engine.compile("relu(x * 3)").unwrap(), &[x(&[10])]).unwrap();
+    assert_eq!(compiled(), 2);
+}
+
+#[test]
+fn the_cache_is_bounded_and_functions_outlive_their_entries() {
+    let (engine, backend) = counting(false, Engine::builder().cache_capacity(NonZeroUsize::new(3).unwrap()));
+    let x = Array::vector(vec![1.0, -2.0, 3.0]);
+    let functions: Vec<Fused> = (0..10).map(|at| engine.compile(format!("x * 3 + {at}")).unwrap()).collect();
+    for round in 0..2 {
+        for (at, function) in functions.iter().enumerate() {
+            let found = call(function, &[x.clone()]).unwrap().remove(0);
+            assert_eq!(found.data, [3.0 + at as f32, -6.0 + at as f32, 9.0 + at as f32]);
+            assert!(engine.cache_usage().0 <= 3);
+        }
+        assert_eq!(backend.compiled.load(Ordering::Relaxed), 10, "round {round}: a function keeps its code");
+    }
+    assert_eq!(engine.cache_usage(), (3, 3));
+    // The entry is gone, so a new function of the same expression compiles again; the newest is still there.
+    call(&engine.compile("x * 3 + 0").unwrap(), &[x.clone()]).unwrap();
+    assert_eq!(backend.compiled.load(Ordering::Relaxed), 11);
+    call(&engine.compile("x * 3 + 9").unwrap(), &[x]).unwrap();
+    assert_eq!(backend.compiled.load(Ordering::Relaxed), 11);
+}
+
+#[test]
+fn what_the_backend_refuses_runs_in_the_interpreter_and_is_reported() {
+    let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+    let heard = events.clone();
+    let (engine, _) =
+        counting(true, Engine::builder().on_event(move |event| heard.lock().unwrap().push(event.clone())));
+    let x = Array::from_fn(&[4, 9], |at| at as f32 * 0.3 - 5.0);
+    for text in ["relu(x)", "sigmoid(x)", "softmax(x)"] {
+        let wanted = call(&compile(text), &[x.clone()]).unwrap().remove(0);
+        let function = engine.compile(text).unwrap();
+        let found = call(&function, &[x.clone()]).unwrap().remove(0);
+        common::assert_same_bits(&found.data, &wanted.data, || text.into());
+        let before = events.lock().unwrap().len();
+        call(&function, &[x.clone()]).unwrap();
+        assert_eq!(events.lock().unwrap().len(), before, "{text}: a pass is reported once");
+        assert_eq!(before > 0, text != "relu(x)", "{text}");
+    }
+    for event in events.lock().unwrap().iter() {
+        let Event::FellBack { error, .. } = event else { panic!("{event}") };
+        assert!(matches!(error, BackendError::Unsupported { .. }));
+        assert!(event.to_string().contains("interpreter") && event.to_string().contains("division"), "{event}");
+    }
+    let explanation = engine.compile("sigmoid(x)").unwrap();
+    let signature = Signature::new().with("x", Dtype::F32, &[9]).unwrap();
+    let explanation = explanation.explain(&signature).unwrap();
+    assert!(explanation.passes.iter().all(|pass| pass.backend.starts_with("interpreter")));
+}
