@@ -137,12 +137,10 @@ mod x86_64 {
                     print!("  {name} {time:.3}");
                 }
                 let hand = best[best.len() - 1];
-                println!(
-                    "  by hand {hand:.3}   | cranelift/wide {:.2} {:.2}  wide/hand {:.2}",
-                    best[2] / best[0],
-                    best[2] / best[1],
-                    best[0] / hand
-                );
+                if hand.is_finite() {
+                    print!("  by hand {hand:.3} (wide/hand {:.2})", best[0] / hand);
+                }
+                println!("   | cranelift/wide {:.2} {:.2}", best[2] / best[0], best[2] / best[1]);
             }
         }
     }

@@ -5,10 +5,10 @@
 //! vector has, whole vectors are combined; then the upper half of a register with the lower, down to one lane.
 
 use super::assemble::{Address, Operand};
-use super::emit::{AccumulatorPlace, Emitter, INDEX, SCRATCH};
-use super::frame::slot_address;
+use super::emit::{AccumulatorPlace, Emitter, INDEX, Mode, Run, SCRATCH, SCRATCH_MASK};
+use super::frame::{FRAME, slot_address};
 use super::machine::Accumulator;
-use super::target::Simd;
+use super::target::{Simd, mask};
 use crate::dtype::Dtype;
 use crate::lane::{ACCUMULATOR_LANES, Combine};
 use iced_x86::{Code, Register};
@@ -151,6 +151,76 @@ impl Emitter {
     pub(super) fn clear_index(&mut self) {
         debug_assert_eq!(INDEX, Register::RAX);
         self.assembler.emit(Code::Xor_r32_rm32, [Register::EAX.into(), Register::EAX.into()]);
+    }
+}
+
+impl Run<'_> {
+    /// Takes a vector of lanes in, as a node of a body.
+    pub(super) fn accumulate(&mut self, accumulator: usize, combine: Combine, source: Operand, copy: usize) {
+        let target = self.emitter.target;
+        let place = self.emitter.accumulators[accumulator];
+        if let (Some(first), Mode::Main) = (place.registers, self.mode) {
+            let parts = ACCUMULATOR_LANES / target.lanes();
+            let number = first + (copy % parts) as u8;
+            match place.met_nan {
+                Some(flags) => self.emitter.combine_numbers(combine, number, source, flags),
+                None => self.emitter.combine(combine, number, source),
+            }
+            return;
+        }
+        // The lanes of this vector start at the element's index modulo the accumulator's lanes.
+        let bytes = (ACCUMULATOR_LANES * target.dtype.size()) as i32;
+        let assembler = &mut self.emitter.assembler;
+        assembler.copy(SCRATCH, INDEX);
+        if copy > 0 {
+            assembler.with_number(Code::Add_rm64_imm32, SCRATCH, (copy * target.vector_bytes()) as i32);
+        }
+        assembler.with_number(Code::And_rm64_imm32, SCRATCH, bytes - 1);
+        let address = Address::indexed(FRAME, SCRATCH, place.slot);
+        let number = self.emitter.scratch[0];
+        let held = self.emitter.vector(number);
+        self.emitter.assembler.emit(target.code(Simd::Move), [held, address.into()]);
+        self.emitter.combine(combine, number, source);
+        self.put(address, held);
+    }
+}
+
+impl Emitter {
+    /// Like [`Emitter::combine`] for maxima and minima, but a NaN is only noted in `flags`. On AVX2 that shortens the chain of
+    /// operations from one vector to the next from a comparison and a blend to one instruction.
+    fn combine_numbers(&mut self, combine: Combine, number: u8, value: Operand, flags: u8) {
+        const UNORDERED: u8 = 0x03;
+        let target = self.target;
+        let simd = if combine == Combine::Max { Simd::Max } else { Simd::Min };
+        let [held, flags, found] = [number, flags, self.scratch[1]].map(|number| self.vector(number));
+        self.assembler.emit(target.code(simd), [held, held, value]);
+        self.assembler.emit(target.code(Simd::Compare), [found, value, value, UNORDERED.into()]);
+        self.assembler.emit(target.code(Simd::FloatOr), [flags, flags, found]);
+    }
+
+    /// `register ← combine(register, value)`, all lanes; as [`Combine::apply`], so a NaN that is there stays.
+    fn combine(&mut self, combine: Combine, number: u8, value: Operand) {
+        let target = self.target;
+        let held = self.vector(number);
+        let simd = match combine {
+            Combine::Sum => {
+                self.assembler.emit(target.code(Simd::Add), [held, held, value]);
+                return;
+            }
+            Combine::Max => Simd::Max,
+            Combine::Min => Simd::Min,
+        };
+        const ORDERED: u8 = 0x07;
+        if target.masks {
+            let ordered = mask(SCRATCH_MASK);
+            self.assembler.emit(target.code(Simd::Compare), [ordered.into(), held, held, ORDERED.into()]);
+            self.assembler.emit_masked(target.code(simd), [held, held, value], ordered, false);
+        } else {
+            let [_, ordered, larger] = self.scratch.map(|number| self.vector(number));
+            self.assembler.emit(target.code(Simd::Compare), [ordered, held, held, ORDERED.into()]);
+            self.assembler.emit(target.code(simd), [larger, held, value]);
+            self.assembler.emit(target.code(Simd::Blend), [held, held, larger, ordered]);
+        }
     }
 }
 
