@@ -86,6 +86,7 @@ op_table! {
    Mul        = "mul",            Arithmetic, [a, b],    a * b,                                 ["b", "a"],                               "a · b.";
    Div        = "div",            Arithmetic, [a, b],    a / b,                                 ["1 / b", "-(y / b)"],                    "a / b.";
    Fma        = "fma",            Arithmetic, [a, b, c], libm::fma(a, b, c),                    ["b", "a", "1"],                          "a · b + c with one rounding.";
+   MultiplyAdd = "multiply_add",  Arithmetic, [a, b, c], libm::fma(a, b, c),                    ["b", "a", "1"],                          "a · b + c with one rounding where the machine has a fused multiply-add, else with two: for where it does not matter.";
    Sqrt       = "sqrt",           Arithmetic, [a],       a.sqrt(),                              ["0.5 / y"],                              "The square root; NaN below zero.";
    Minimum    = "minimum",        Arithmetic, [a, b],    special::minimum(a, b),                ["if a < b then 1 else 0", "if a < b then 0 else 1"], "The smaller of two; NaN if either is; −0 below +0.";
    Maximum    = "maximum",        Arithmetic, [a, b],    special::maximum(a, b),                ["if a > b then 1 else 0", "if a > b then 0 else 1"], "The larger of two; NaN if either is; +0 above −0.";

@@ -18,6 +18,7 @@ pub fn lower(builder: &mut LaneBuilder, op: Op, arguments: &[Value]) -> Value {
         Op::Sub => builder.sub(argument(0), argument(1)),
         Op::Mul => builder.mul(argument(0), argument(1)),
         Op::Div => builder.div(argument(0), argument(1)),
+        Op::MultiplyAdd => builder.multiply_add(argument(0), argument(1), argument(2)),
         Op::Sqrt => builder.sqrt(argument(0)),
         Op::Floor => builder.apply(LaneOp::Floor, arguments),
         Op::Ceil => builder.apply(LaneOp::Ceil, arguments),

@@ -31,7 +31,7 @@ macro_rules! machine {
                 Op::Sub => a - b,
                 Op::Mul => a * b,
                 Op::Div => a / b,
-                Op::Fma => a.mul_add(b, c),
+                Op::Fma | Op::MultiplyAdd => a.mul_add(b, c),
                 Op::Sqrt => a.sqrt(),
                 Op::Minimum => minimum(a, b),
                 Op::Maximum => maximum(a, b),

@@ -63,6 +63,16 @@ pub(super) fn square(a: Term<'_>) -> Pair<'_> {
     two_product(a, a)
 }
 
+/// a · b + c: one rounding with FMA; without it nearly one, by the errors of product and sum.
+pub(super) fn accurate_times_plus<'s>(a: Term<'s>, b: Term<'s>, c: Term<'s>) -> Term<'s> {
+    if a.scope().has_fma() {
+        return a.fused(b, c);
+    }
+    let product = two_product(a, b);
+    let sum = two_sum(product.high, c);
+    sum.high + (sum.low + product.low)
+}
+
 impl<'s> Pair<'s> {
     /// A constant of twice the precision.
     pub(super) fn constant(like: Term<'s>, high: f64, low: f64) -> Pair<'s> {

@@ -8,7 +8,7 @@
 //! Float64 needs more than one rounding's room for 1 ULP: the exponential and erfcx are in two parts each, and so is their
 //! quotient.
 
-use super::error_free::{self, Pair, fast_two_sum, two_product, two_sum};
+use super::error_free::{self, Pair, accurate_times_plus, fast_two_sum, two_product, two_sum};
 use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, reduce_f64};
 use super::notation::{Term, hex};
 use crate::dtype::Dtype;
@@ -75,7 +75,12 @@ pub(super) fn gaussian_f32<'s>(a: Term<'s>, rate: f64, scale: f64) -> (Term<'s>,
         power *= -rate;
         c * power
     });
-    let q = r * r.polynomial(&coefficients);
+    let q = if a.scope().has_fma() {
+        r * r.polynomial(&coefficients)
+    } else {
+        // The leading term is exact, a power of two of r: one rounding less where each product has its own.
+        (r * r) * r.polynomial(&coefficients[1..]) + r * coefficients[0]
+    };
     ((t.bits() << mantissa(Dtype::F32)).float(), q)
 }
 
@@ -91,10 +96,11 @@ fn normal_tail_f32(a: Term<'_>) -> Term<'_> {
     let a = a.at_most(16.0);
     let (s, q) = gaussian_f32(a, 0.5, 63.0);
     let numerator = a.polynomial(&NUMERATOR_F32);
-    let k = numerator.times_plus(SQRT_HALF_PI_F32, a.polynomial(&CORRECTION_F32.map(|c| -c)));
-    let denominator = a.times_plus(k, numerator);
+    let slope = a.scope().number(SQRT_HALF_PI_F32);
+    let k = accurate_times_plus(numerator, slope, a.polynomial(&CORRECTION_F32.map(|c| -c)));
+    let denominator = accurate_times_plus(a, k, numerator);
     let weighted = s * numerator;
-    weighted.times_plus(q, weighted) / denominator
+    accurate_times_plus(weighted, q, weighted) / denominator
 }
 
 fn normal_tail_f64(a: Term<'_>) -> Term<'_> {
