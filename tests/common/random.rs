@@ -292,8 +292,8 @@ pub struct Lay {
 }
 
 impl Lay {
-    /// Lays an array out at random. `repeat`: axes along which all elements are equal may get stride 0.
-    pub fn new(array: &Array, random: &mut Random, fill: f32) -> Lay {
+    /// Lays an array out at random, with stride 0 along an axis along which all its elements are equal.
+    pub fn new(array: &Array, random: &mut Random, fill: f32, equal: Option<usize>) -> Lay {
         let rank = array.shape.len();
         let mut order: Vec<usize> = (0..rank).collect();
         for at in (1..rank).rev() {
@@ -302,7 +302,7 @@ impl Lay {
         let mut strides = vec![0isize; rank];
         let mut reach = [1, 1, 2, 3][random.below(4)];
         let mut offset = random.below(5);
-        for axis in order {
+        for axis in order.into_iter().filter(|axis| Some(*axis) != equal) {
             let length = array.shape[axis];
             let backwards = random.below(3) == 0;
             strides[axis] = if backwards { -(reach as isize) } else { reach as isize };
