@@ -131,6 +131,7 @@ pub(super) fn product_error<'s>(a: Term<'s>, b: Term<'s>) -> Term<'s> {
 }
 
 /// (a − b) − fl(a − b); 0 where the difference is not finite, so that it can be added without harm.
+#[allow(clippy::eq_op, reason = "x − x is 0 for finite numbers only")]
 pub(super) fn difference_error<'s>(a: Term<'s>, b: Term<'s>) -> Term<'s> {
     let difference = two_sum(a, -b);
     (difference.high - difference.high).equals(0.0).select(difference.low, 0.0)
@@ -141,6 +142,7 @@ pub(super) fn difference_error<'s>(a: Term<'s>, b: Term<'s>) -> Term<'s> {
 ///
 /// Where the product is so large that it may overflow although the sum does not, or so small that its error is
 /// subnormal, everything is computed scaled by a power of two. Infinities and NaN come from the plain a · b + c.
+#[allow(clippy::eq_op, reason = "x − x is 0 for finite numbers only")]
 pub(super) fn fma<'s>(a: Term<'s>, b: Term<'s>, c: Term<'s>) -> Term<'s> {
     if a.scope().has_fma() {
         return a.fused(b, c);
