@@ -261,7 +261,7 @@ fn rows_split_over_threads_hold_the_same_bits() {
                 let activation = activation.clone().with("axis", axis);
                 for (one, two) in groups().iter().zip(groups_on_two_threads()) {
                     let result = |engine: &fuselet::Engine| {
-                        common::call(&engine.compile(&activation).unwrap(), &[x.clone()]).unwrap().remove(0)
+                        common::call(&engine.compile(&activation).unwrap(), std::slice::from_ref(&x)).unwrap().remove(0)
                     };
                     let (one, two) = (one.engines.last().unwrap(), two.engines.last().unwrap());
                     assert_same_bits(&result(two).data, &result(one).data, || {

@@ -252,7 +252,7 @@ fn an_input_that_is_read_after_the_output_is_written_cannot_be_the_output() {
     let text = "{ s = softmax(x, axis = 0), t = softmax(x, axis = 1) }";
     for engine in engines() {
         let function = engine.compile(text).unwrap();
-        let wanted = call(&function, &[x.clone()]).unwrap();
+        let wanted = call(&function, std::slice::from_ref(&x)).unwrap();
         for in_place in 0..2 {
             let mut data = x.data.clone();
             let input = beside(data.as_ptr(), &shape, &[6, 1]);
@@ -490,7 +490,7 @@ fn the_cache_is_bounded_and_functions_outlive_their_entries() {
     let functions: Vec<Fused> = (0..10).map(|at| engine.compile(format!("x * 3 + {at}")).unwrap()).collect();
     for round in 0..2 {
         for (at, function) in functions.iter().enumerate() {
-            let found = call(function, &[x.clone()]).unwrap().remove(0);
+            let found = call(function, std::slice::from_ref(&x)).unwrap().remove(0);
             assert_eq!(found.data, [3.0 + at as f32, -6.0 + at as f32, 9.0 + at as f32]);
             assert!(engine.cache_usage().0 <= 3);
         }
@@ -498,7 +498,7 @@ fn the_cache_is_bounded_and_functions_outlive_their_entries() {
     }
     assert_eq!(engine.cache_usage(), (3, 3));
     // The entry is gone, so a new function of the same expression compiles again; the newest is still there.
-    call(&engine.compile("x * 3 + 0").unwrap(), &[x.clone()]).unwrap();
+    call(&engine.compile("x * 3 + 0").unwrap(), std::slice::from_ref(&x)).unwrap();
     assert_eq!(backend.compiled.load(Ordering::Relaxed), 11);
     call(&engine.compile("x * 3 + 9").unwrap(), &[x]).unwrap();
     assert_eq!(backend.compiled.load(Ordering::Relaxed), 11);
@@ -512,12 +512,12 @@ fn what_the_backend_refuses_runs_in_the_interpreter_and_is_reported() {
         counting(true, Engine::builder().on_event(move |event| heard.lock().unwrap().push(event.clone())));
     let x = Array::from_fn(&[4, 9], |at| at as f32 * 0.3 - 5.0);
     for text in ["relu(x)", "sigmoid(x)", "softmax(x)"] {
-        let wanted = call(&compile(text), &[x.clone()]).unwrap().remove(0);
+        let wanted = call(&compile(text), std::slice::from_ref(&x)).unwrap().remove(0);
         let function = engine.compile(text).unwrap();
-        let found = call(&function, &[x.clone()]).unwrap().remove(0);
+        let found = call(&function, std::slice::from_ref(&x)).unwrap().remove(0);
         common::assert_same_bits(&found.data, &wanted.data, || text.into());
         let before = events.lock().unwrap().len();
-        call(&function, &[x.clone()]).unwrap();
+        call(&function, std::slice::from_ref(&x)).unwrap();
         assert_eq!(events.lock().unwrap().len(), before, "{text}: a pass is reported once");
         assert_eq!(before > 0, text != "relu(x)", "{text}");
     }

@@ -93,7 +93,7 @@ impl Recipe {
 
     /// Values for the inputs that the program mentions, in its order: mostly in the range where functions bend.
     pub fn arrays(&self, names: &[String]) -> Vec<Array> {
-        let wild = self.seed % 4 == 0;
+        let wild = self.seed.is_multiple_of(4);
         let shapes = self.input_shapes();
         let array = |name: &String| {
             let index: usize = name[1..].parse().unwrap();
@@ -191,7 +191,7 @@ impl Step {
         let name = activations[usize::from(self.which) % activations.len()];
         let activation = library.activation(name).unwrap();
         let activation = match name {
-            _ if self.choice % 3 == 0 => activation,
+            _ if self.choice.is_multiple_of(3) => activation,
             "relu" => {
                 activation.with("negative_slope", number).with("max_value", number.abs()).with("threshold", -number)
             }
@@ -258,7 +258,7 @@ impl Step {
 
     fn half(&self, made: Made) -> Made {
         let rank = made.shape.len();
-        let Some(axis) = (0..rank).find(|axis| made.shape[*axis] % 2 == 0) else {
+        let Some(axis) = (0..rank).find(|axis| made.shape[*axis].is_multiple_of(2)) else {
             return self.with_constant(made);
         };
         let written = axis as i64 - if self.choice & 1 == 1 { rank as i64 } else { 0 };
