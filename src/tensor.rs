@@ -88,6 +88,8 @@ impl Element for f64 {
 pub(crate) struct Placement {
     pub(crate) pointer: *mut u8,
     pub(crate) dtype: Dtype,
+    /// Whether it is row-major without gaps.
+    contiguous: bool,
     rank: u8,
     shape: [usize; MAX_RANK],
     strides: [isize; MAX_RANK],
@@ -101,9 +103,11 @@ unsafe impl Sync for Placement {}
 
 impl Placement {
     /// A row-major array at `pointer`. The rank is at most [`MAX_RANK`].
+    #[inline]
     pub(crate) fn contiguous(pointer: *mut u8, dtype: Dtype, shape: &[usize]) -> Placement {
+        let rank = shape.len() as u8;
         let mut placement =
-            Placement { pointer, dtype, rank: shape.len() as u8, shape: [1; MAX_RANK], strides: [0; MAX_RANK] };
+            Placement { pointer, dtype, contiguous: true, rank, shape: [1; MAX_RANK], strides: [0; MAX_RANK] };
         let mut stride = dtype.size() as isize;
         for axis in (0..shape.len()).rev() {
             placement.shape[axis] = shape[axis];
@@ -111,6 +115,38 @@ impl Placement {
             stride = stride.wrapping_mul(shape[axis] as isize);
         }
         placement
+    }
+
+    /// A copy that moves only the axes there are: a block copy of the whole, right after it was written piece by piece,
+    /// would stall for as long as a small kernel runs.
+    #[inline]
+    pub(crate) fn copied(&self) -> Placement {
+        let mut copy = Placement { shape: [1; MAX_RANK], strides: [0; MAX_RANK], ..*self };
+        for axis in 0..usize::from(self.rank).min(MAX_RANK) {
+            copy.shape[axis] = self.shape[axis];
+            copy.strides[axis] = self.strides[axis];
+        }
+        copy
+    }
+
+    /// Takes byte strides from strides in elements.
+    fn set_strides(&mut self, strides: &[isize]) {
+        let size = self.dtype.size() as isize;
+        for (axis, stride) in strides.iter().enumerate() {
+            let bytes = if self.shape[axis] <= 1 { 0 } else { stride.wrapping_mul(size) };
+            self.contiguous &= self.shape[axis] <= 1 || self.strides[axis] == bytes;
+            self.strides[axis] = bytes;
+        }
+    }
+
+    /// Whether it is row-major without gaps.
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.contiguous
+    }
+
+    /// Whether it has exactly one element.
+    pub(crate) fn is_single(&self) -> bool {
+        self.shape().iter().all(|length| *length == 1)
     }
 
     /// The same layout at another address.
@@ -178,12 +214,12 @@ impl Placement {
         let outside = || TensorError::OutOfBounds { shape: shape.to_vec(), strides: strides.to_vec(), offset, length };
         let mut placement = Placement::contiguous(data.cast_mut().cast(), T::DTYPE, shape);
         let (mut low, mut high) = (offset as i128, offset as i128);
-        for (axis, (&extent, &stride)) in shape.iter().zip(strides).enumerate() {
+        placement.set_strides(strides);
+        for (&extent, &stride) in shape.iter().zip(strides) {
             let reach = stride as i128 * (extent as i128 - 1).max(0);
             // One reach fits, two may not; what saturates is out of bounds.
             low = low.saturating_add(reach.min(0));
             high = high.saturating_add(reach.max(0));
-            placement.strides[axis] = if extent <= 1 { 0 } else { stride.wrapping_mul(T::DTYPE.size() as isize) };
         }
         if shape.contains(&0) {
             // Nothing is there, so no step has a meaning, nor should it overflow where halves are cut.
@@ -376,9 +412,7 @@ fn raw_placement<T: Element>(pointer: *const T, shape: &[usize], strides: &[isiz
         return Err(TensorError::Strides { shape: shape.to_vec(), strides: strides.len() });
     }
     let mut placement = Placement::contiguous(pointer.cast_mut().cast(), T::DTYPE, shape);
-    for (axis, stride) in strides.iter().enumerate() {
-        placement.strides[axis] = if shape[axis] <= 1 { 0 } else { stride.wrapping_mul(T::DTYPE.size() as isize) };
-    }
+    placement.set_strides(strides);
     Ok(placement)
 }
 
@@ -394,11 +428,13 @@ pub trait Output {
     fn tensor_mut(&mut self) -> TensorMut<'_>;
 }
 
+#[inline]
 fn flat<T: Element>(data: &[T]) -> TensorRef<'_> {
     let placement = Placement::contiguous(data.as_ptr().cast_mut().cast(), T::DTYPE, &[data.len()]);
     TensorRef { placement, lifetime: PhantomData }
 }
 
+#[inline]
 fn flat_mut<T: Element>(data: &mut [T]) -> TensorMut<'_> {
     let placement = Placement::contiguous(data.as_mut_ptr().cast(), T::DTYPE, &[data.len()]);
     TensorMut { placement, lifetime: PhantomData }

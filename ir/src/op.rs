@@ -122,7 +122,7 @@ op_table! {
    TanhGap    = "tanh_gap",       Special,    [a],       special::tanh_gap(a),                  ["tanh(a) * tanh(a)"],                    "a − tanh(a) without cancellation near 0.";
    ExpCutoff  = "exp_cutoff",     Companion,  [],        752.0,                                 [],                                       "A number past which a · e⁻ᵃ is nothing in the computing dtype (float32 110, float64 752).";
    ProductError = "product_error", Companion, [a, b],    libm::fma(a, b, -(a * b)),             [],                                       "a · b minus its own rounding: exact.";
-   DifferenceError = "difference_error", Companion, [a, b], special::difference_error(a, b),    [],                                       "a − b minus its own rounding: exact (0 where a − b is infinite).";
+   DifferenceError = "difference_error", Companion, [a, b], special::difference_error(a, b),    [],                                       "a − b minus its own rounding: exact; NaN where a − b is not finite.";
 }
 
 impl Op {

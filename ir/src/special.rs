@@ -106,12 +106,9 @@ pub fn tanh_gap(x: f64) -> f64 {
     (sum / libm::cosh(x)).copysign(x)
 }
 
-/// (a − b) − fl(a − b), exactly (Knuth's TwoSum); 0 where the difference is not finite.
+/// (a − b) − fl(a − b), exactly (Knuth's TwoSum); NaN where the difference is not finite.
 pub fn difference_error(a: f64, b: f64) -> f64 {
     let difference = a - b;
-    if !difference.is_finite() {
-        return 0.0;
-    }
     let b_part = a - difference;
     let a_part = difference + b_part;
     (a - a_part) + (b_part - b)

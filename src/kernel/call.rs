@@ -15,6 +15,7 @@ use fuselet_ir::shape::Shape;
 use fuselet_ir::{Graph, Node};
 use smallvec::SmallVec;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -33,6 +34,31 @@ struct Inner {
     exact: bool,
     plans: Chain<Key, Arc<PreparedPlan>>,
     plan_count: AtomicUsize,
+}
+
+/// A plan that the function keeps, or one for a single call.
+pub(super) enum PlanHandle<'a> {
+    Kept(&'a Arc<PreparedPlan>),
+    Passing(Arc<PreparedPlan>),
+}
+
+impl PlanHandle<'_> {
+    pub(super) fn share(&self) -> Arc<PreparedPlan> {
+        match self {
+            PlanHandle::Kept(plan) => Arc::clone(plan),
+            PlanHandle::Passing(plan) => Arc::clone(plan),
+        }
+    }
+}
+
+impl Deref for PlanHandle<'_> {
+    type Target = PreparedPlan;
+    fn deref(&self) -> &PreparedPlan {
+        match self {
+            PlanHandle::Kept(plan) => plan,
+            PlanHandle::Passing(plan) => plan,
+        }
+    }
 }
 
 /// A compiled function: plans itself at its first call for each pattern of shapes. Cloning gives another handle.
@@ -94,8 +120,8 @@ impl Fused {
     /// # Errors
     /// Names, dtypes, shapes or overlaps that do not fit; nothing is written then.
     pub fn call(&self, inputs: &[(&str, &dyn Input)], output: &mut dyn Output) -> Result<(), CallError> {
-        let output = output.tensor_mut().placement;
-        self.call_placed(inputs, None, &[output])
+        let output = output.tensor_mut();
+        self.call_placed(inputs, None, std::slice::from_ref(&output.placement))
     }
 
     /// Calls a function that writes its one output over one of its inputs.
@@ -182,7 +208,7 @@ impl Fused {
         let placed = self.place_inputs(inputs, in_place)?;
         self.check_outputs_count(outputs.len())?;
         let dtype = self.common_dtype(&placed, outputs)?;
-        let pattern = Pattern::of(placed.iter(), self.0.exact);
+        let pattern = Pattern::of(&placed, dtype, self.0.exact);
         let prepared = self.prepared(dtype, &pattern, &placed)?;
         self.check_outputs(&prepared, &pattern.sizes, outputs)?;
         self.check_overlaps(&prepared, &placed, outputs)?;
@@ -214,7 +240,7 @@ impl Fused {
                 _ => inputs.iter().find(|(given, _)| given == name).map(|(_, input)| input),
             };
             match found {
-                Some(input) => placed.push(input.tensor().placement),
+                Some(input) => placed.push(input.tensor().placement.copied()),
                 None => {
                     return Err(match self.unknown(inputs, in_place) {
                         Some(error) => error,
@@ -275,9 +301,11 @@ impl Fused {
         dtype: Dtype,
         pattern: &Pattern,
         inputs: &[Placement],
-    ) -> Result<Arc<PreparedPlan>, CallError> {
-        let mut key = pattern.key.clone();
-        key.push(dtype as u16);
+    ) -> Result<PlanHandle<'_>, CallError> {
+        let is = |key: &Key| key.as_slice() == pattern.key.as_slice();
+        if let Some(prepared) = self.0.plans.find(is) {
+            return Ok(PlanHandle::Kept(prepared));
+        }
         let make = || {
             let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape().to_vec()).collect();
             let extent = |length: usize| {
@@ -287,17 +315,14 @@ impl Fused {
             Ok::<_, CallError>(Arc::new(PreparedPlan::new(plan, dtype)))
         };
         if self.0.plan_count.load(Ordering::Relaxed) >= MOST_PLANS {
-            return match self.0.plans.find(&key) {
-                Some(prepared) => Ok(prepared.clone()),
-                None => make(),
-            };
+            return make().map(PlanHandle::Passing);
         }
         let counted = || {
             let plan = make()?;
             self.0.plan_count.fetch_add(1, Ordering::Relaxed);
             Ok::<_, CallError>(plan)
         };
-        self.0.plans.find_or_add(&key, counted).cloned()
+        self.0.plans.find_or_add(pattern.key.clone(), counted).map(PlanHandle::Kept)
     }
 
     pub(super) fn check_outputs(

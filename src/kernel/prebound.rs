@@ -71,8 +71,8 @@ impl Kernel {
             return Err(CallError::UnknownInput { name: name.clone(), expected: names.to_vec() });
         }
         let dtype = fused.common_dtype(&inputs, &[])?;
-        let pattern = Pattern::of(inputs.iter(), fused.is_exact());
-        let prepared = fused.prepared(dtype, &pattern, &inputs)?;
+        let pattern = Pattern::of(&inputs, dtype, fused.is_exact());
+        let prepared = fused.prepared(dtype, &pattern, &inputs)?.share();
         let shape = |dimensions: &[crate::fuse::Extent]| -> Vec<usize> {
             dimensions.iter().map(|extent| extent.resolve(&pattern.sizes)).collect()
         };

@@ -9,8 +9,8 @@ use super::{Arrays, Mode, threads};
 use crate::backend::Code;
 use crate::engine::Engine;
 use crate::fuse::{Form, KernelPlan, Slot};
-use crate::lane::{OperandArgument, Role};
-use crate::tensor::MAX_RANK;
+use crate::lane::{Layout, OperandArgument, Role};
+use crate::tensor::{MAX_RANK, Placement};
 use smallvec::SmallVec;
 
 /// A span shorter than this is given up for a longer dimension, if there is one of [`LONG_SPAN`]: gathering lanes is then
@@ -30,6 +30,10 @@ pub(crate) unsafe fn run(
     arrays: &Arrays<'_>,
 ) {
     let pass = &plan.stages[0].along;
+    // SAFETY: the caller's promise.
+    if unsafe { run_flat(engine, prepared, kernel, plan, arrays) } {
+        return;
+    }
     let rank = plan.domain.len();
     debug_assert!(rank <= MAX_RANK);
     let bounds: SmallVec<[Bound; 8]> = pass
@@ -76,6 +80,56 @@ pub(crate) unsafe fn run(
         // SAFETY: the caller's promise, for a part of the domain that no other thread has.
         unsafe { run_nest(code, &moved, &part) };
     });
+}
+
+/// Runs the kernel where every operand is either the whole domain without gaps or a single element: the common case, and
+/// the only one where a small call is over before dimensions could be merged. `false` if it is another case, or work for
+/// threads.
+///
+/// # Safety
+/// As [`super::run`].
+unsafe fn run_flat(
+    engine: &Engine,
+    prepared: &PreparedPlan,
+    kernel: &PreparedKernel,
+    plan: &KernelPlan,
+    arrays: &Arrays<'_>,
+) -> bool {
+    let length =
+        plan.domain.iter().fold(1usize, |product, extent| product.saturating_mul(extent.resolve(arrays.sizes)));
+    if threads::parts(engine, length, kernel.work) > 1 {
+        return false;
+    }
+    let whole = |placement: &Placement| {
+        placement.is_contiguous()
+            && placement.shape().len() == plan.domain.len()
+            && placement.shape().iter().zip(&plan.domain).all(|(n, extent)| *n == extent.resolve(arrays.sizes))
+    };
+    let size = prepared.dtype.size() as isize;
+    let mut layouts = Layouts::new();
+    let mut arguments: SmallVec<[OperandArgument; 8]> = SmallVec::new();
+    for slot in &plan.stages[0].along.slots {
+        let placement = match slot {
+            Slot::Source(at) if plan.sources[*at].cuts.is_empty() => arrays.get(plan.sources[*at].buffer),
+            Slot::Sink(at) => arrays.get(plan.sinks[*at].buffer),
+            _ => return false,
+        };
+        let layout = if whole(placement) {
+            Layout::Contiguous
+        } else if placement.is_single() {
+            Layout::Broadcast
+        } else {
+            return false;
+        };
+        layouts.push(layout);
+        arguments.push(operands::argument(placement.pointer, size, 0));
+    }
+    let code = prepared.code(engine, kernel, 0, Position::Along, Form::Span, &layouts);
+    if arrays.mode == Mode::Run {
+        // SAFETY: the caller's promise, for the whole domain.
+        unsafe { code.run(&arguments, length, 1) };
+    }
+    true
 }
 
 /// Swaps a very short span for a longer dimension.

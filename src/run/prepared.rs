@@ -42,28 +42,25 @@ impl<K, V> Drop for Chain<K, V> {
 }
 
 impl<K: PartialEq, V> Chain<K, V> {
-    /// The value of a key.
-    pub(crate) fn find(&self, key: &K) -> Option<&V> {
-        self.iter().find(|(known, _)| *known == key).map(|(_, value)| value)
+    /// The value of the key that `is` recognises.
+    pub(crate) fn find(&self, is: impl Fn(&K) -> bool) -> Option<&V> {
+        self.iter().find(|(key, _)| is(key)).map(|(_, value)| value)
     }
 
     /// The value of a key; with `make`, added if missing. Two threads that miss one key at once may both make a value;
     /// one of them is kept.
-    pub(crate) fn find_or_add<E>(&self, key: &K, make: impl FnOnce() -> Result<V, E>) -> Result<&V, E>
-    where
-        K: Clone,
-    {
+    pub(crate) fn find_or_add<E>(&self, key: K, make: impl FnOnce() -> Result<V, E>) -> Result<&V, E> {
         let mut slot = &self.head;
         while let Some(link) = slot.get() {
-            if link.key == *key {
+            if link.key == key {
                 return Ok(&link.value);
             }
             slot = &link.next;
         }
-        let mut link = Some(Box::new(Link { key: key.clone(), value: make()?, next: OnceLock::new() }));
+        let mut link = Some(Box::new(Link { key, value: make()?, next: OnceLock::new() }));
         loop {
             let here = slot.get_or_init(|| link.take().expect("taken only once, when it is placed"));
-            if link.is_none() || here.key == *key {
+            if link.as_ref().is_none_or(|own| own.key == here.key) {
                 return Ok(&here.value);
             }
             slot = &here.next;
@@ -141,14 +138,17 @@ impl PreparedPlan {
             Position::Along => &variants.along,
             Position::Across => &variants.across,
         };
-        let key = (form, layouts.clone());
+        let is = |key: &(Form, Layouts)| key.0 == form && key.1.as_slice() == layouts.as_slice();
+        if let Some(compiled) = variants.find(is) {
+            return compiled.code.as_ref();
+        }
         let plan = &self.plan.kernels[kernel.index];
         let make = || {
             let (stage, pass) = pass_of(plan, stage, position);
             let pass = fuse::emit((&self.plan.graph, plan, stage), pass, form, layouts, (self.dtype, engine.has_fma()));
             Ok::<_, std::convert::Infallible>(engine.code(pass))
         };
-        let Ok(compiled) = variants.find_or_add(&key, make);
+        let Ok(compiled) = variants.find_or_add((form, layouts.clone()), make);
         compiled.code.as_ref()
     }
 

@@ -5,6 +5,7 @@
 //! by which a call finds its plan. Graphs with halves also depend on arithmetic between lengths; their key
 //! holds the lengths themselves.
 
+use crate::dtype::Dtype;
 use crate::fuse::Extent;
 use crate::tensor::Placement;
 use smallvec::SmallVec;
@@ -18,11 +19,11 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// The pattern of inputs; with the lengths themselves in the key if `exact`.
-    pub(crate) fn of<'a>(inputs: impl Iterator<Item = &'a Placement>, exact: bool) -> Pattern {
+    /// The pattern of inputs of one dtype; with the lengths themselves in the key if `exact`.
+    pub(crate) fn of(inputs: &[Placement], dtype: Dtype, exact: bool) -> Pattern {
         let mut pattern = Pattern::default();
+        pattern.key.push(dtype as u16);
         for input in inputs {
-            pattern.key.push(u16::MAX - input.dtype as u16);
             pattern.key.push(input.shape().len() as u16);
             for &length in input.shape() {
                 let number = if length == 1 { 0 } else { 1 + pattern.number(length) };

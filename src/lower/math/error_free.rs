@@ -130,11 +130,9 @@ pub(super) fn product_error<'s>(a: Term<'s>, b: Term<'s>) -> Term<'s> {
     two_product(a, b).low
 }
 
-/// (a − b) − fl(a − b); 0 where the difference is not finite, so that it can be added without harm.
-#[allow(clippy::eq_op, reason = "x − x is 0 for finite numbers only")]
+/// (a − b) − fl(a − b); NaN where the difference is not finite.
 pub(super) fn difference_error<'s>(a: Term<'s>, b: Term<'s>) -> Term<'s> {
-    let difference = two_sum(a, -b);
-    (difference.high - difference.high).equals(0.0).select(difference.low, 0.0)
+    two_sum(a, -b).low
 }
 
 /// a · b + c with one rounding where the machine has FMA. Without: the exact product's two parts added to c in an

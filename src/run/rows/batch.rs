@@ -12,8 +12,11 @@ use crate::run::scratch::{OutOfMemory, Scratch, round_up};
 use fuselet_ir::Reduction;
 use smallvec::SmallVec;
 
-/// Scratch that a batch of rows should not exceed: half of a 32 KiB first-level cache.
-const BATCH_BYTES: usize = 16 << 10;
+/// Scratch that a batch of whole rows should not exceed: about a first-level cache.
+const SPAN_BYTES: usize = 32 << 10;
+/// The same for strips: a quarter of a small second-level cache. Wider strips mean fewer calls of code, and streaming from
+/// the second level keeps up with them.
+const STRIP_BYTES: usize = 64 << 10;
 /// A batch has at most this many rows (and a strip this many lanes), however short they are.
 const MOST_ROWS: usize = 256;
 
@@ -87,10 +90,36 @@ impl Places {
     }
 }
 
-/// The passes of one stage, compiled for this run's layouts.
+/// The arguments of a pass.
+pub(super) type Arguments = SmallVec<[OperandArgument; 8]>;
+
+/// A pass compiled for this run's layouts, with its arguments but for where a batch's sources and sinks are.
+pub(super) struct PassCode<'a> {
+    pub(super) code: &'a dyn Code,
+    pass: &'a PassPlan,
+    arguments: Arguments,
+    sources: usize,
+}
+
+impl PassCode<'_> {
+    /// The arguments for a batch at these bounds.
+    pub(super) fn arguments(&self, bounds: &[Bound]) -> Arguments {
+        let mut arguments = Arguments::from_slice(&self.arguments);
+        for (argument, slot) in arguments.iter_mut().zip(&self.pass.slots) {
+            match slot {
+                Slot::Source(at) => argument.pointer = bounds[*at].pointer,
+                Slot::Sink(at) => argument.pointer = bounds[self.sources + at].pointer,
+                _ => {}
+            }
+        }
+        arguments
+    }
+}
+
+/// The passes of one stage.
 pub(super) struct StageCode<'a> {
-    pub(super) along: Option<&'a dyn Code>,
-    pub(super) across: Option<&'a dyn Code>,
+    pub(super) along: Option<PassCode<'a>>,
+    pub(super) across: Option<PassCode<'a>>,
 }
 
 impl<'a> Task<'a> {
@@ -147,13 +176,13 @@ impl<'a> Task<'a> {
             if packed > 0 {
                 pack::run(self, rows, &places, base.wrapping_add(starts[4]), sections[4].1);
             } else {
-                let codes = self.codes(rows, batch);
+                let codes = self.codes(rows, batch, &places);
                 if self.mode == Mode::Compile {
                     return Ok(());
                 }
                 self.walk(rows, batch, &mut |bounds, count| match self.form {
-                    Form::Span => span::run(self, &codes, rows, bounds, count, &places),
-                    Form::Strip => strip::run(self, &codes, rows, bounds, count, batch, &places),
+                    Form::Span => span::run(self, &codes, bounds, count, &places),
+                    Form::Strip => strip::run(self, &codes, bounds, count, batch, &places),
                 });
             }
         }
@@ -161,12 +190,13 @@ impl<'a> Task<'a> {
     }
 
     fn batch_rows(&self) -> usize {
-        let streams = self.plan.kept.len().max(1) * self.size;
-        (BATCH_BYTES / (self.row_length.max(1).saturating_mul(streams))).clamp(1, MOST_ROWS).max(match self.form {
-            Form::Span => 1,
+        let (budget, least) = match self.form {
+            Form::Span => (SPAN_BYTES, 1),
             // A strip must fill vectors, whatever the row's length.
-            Form::Strip => 32,
-        })
+            Form::Strip => (STRIP_BYTES, 32),
+        };
+        let streams = self.plan.kept.len().max(1) * self.size;
+        (budget / (self.row_length.max(1).saturating_mul(streams))).clamp(least, MOST_ROWS)
     }
 
     /// Calls `body` with the bounds of each batch and its number of rows.
@@ -188,14 +218,24 @@ impl<'a> Task<'a> {
         });
     }
 
-    /// The code of every pass for the layouts of these rows.
-    pub(super) fn codes(&self, rows: &Rows, batch: usize) -> SmallVec<[StageCode<'a>; 4]> {
-        (0..self.plan.stages.len())
-            .map(|stage| StageCode {
-                along: self.code(rows, batch, stage, Position::Along),
-                across: self.code(rows, batch, stage, Position::Across),
-            })
-            .collect()
+    /// The code of every pass for the layouts of these rows, with its arguments.
+    pub(super) fn codes(&self, rows: &Rows, batch: usize, places: &Places) -> SmallVec<[StageCode<'a>; 4]> {
+        let mut codes = SmallVec::new();
+        for (number, stage) in self.plan.stages.iter().enumerate() {
+            let make = |position, pass: &'a PassPlan, arguments: Arguments| {
+                let code = self.code(rows, batch, number, position)?;
+                Some(PassCode { code, pass, arguments, sources: self.plan.sources.len() })
+            };
+            let along = match self.form {
+                Form::Span => span::arguments(self, number, rows, places),
+                Form::Strip => strip::arguments(self, number, rows, batch, places),
+            };
+            codes.push(StageCode {
+                along: make(Position::Along, &stage.along, along),
+                across: make(Position::Across, &stage.across, self.across_arguments(&stage.across, rows, places)),
+            });
+        }
+        codes
     }
 
     fn code(&self, rows: &Rows, batch: usize, stage: usize, position: Position) -> Option<&'a dyn Code> {
@@ -229,22 +269,16 @@ impl<'a> Task<'a> {
     }
 
     /// The arguments of a pass across a batch of rows.
-    pub(super) fn across_arguments(
-        &self,
-        pass: &PassPlan,
-        rows: &Rows,
-        bounds: &[Bound],
-        places: &Places,
-    ) -> SmallVec<[OperandArgument; 8]> {
+    fn across_arguments(&self, pass: &PassPlan, rows: &Rows, places: &Places) -> Arguments {
         let batch_strides = &rows.nest[rows.nest.len() - 1].strides;
         let element = self.size as isize;
         pass.slots
             .iter()
             .map(|slot| match slot {
-                Slot::Source(at) => operands::argument(bounds[*at].pointer, batch_strides[*at], 0),
+                Slot::Source(at) => operands::argument(rows.bounds[*at].pointer, batch_strides[*at], 0),
                 Slot::Sink(at) => {
                     let at = self.plan.sources.len() + at;
-                    operands::argument(bounds[at].pointer, batch_strides[at], 0)
+                    operands::argument(rows.bounds[at].pointer, batch_strides[at], 0)
                 }
                 Slot::Scalar(at) | Slot::SetScalar(at) => operands::argument(places.scalar(*at), element, 0),
                 Slot::Kept(_) | Slot::Keep(_) | Slot::Reduction(_) => {

@@ -24,7 +24,7 @@ pub(super) unsafe fn run(task: &Task<'_>, rows: &Rows, places: &Places, packed: 
         nest: smallvec![Dimension { length: 1, strides: SmallVec::from_elem(0, count) }],
         along: SmallVec::new(),
     };
-    let codes = task.codes(&flat, 1);
+    let codes = task.codes(&flat, 1, places);
     if task.mode == Mode::Compile {
         return;
     }
@@ -40,7 +40,7 @@ pub(super) unsafe fn run(task: &Task<'_>, rows: &Rows, places: &Places, packed: 
             }
         }
         // SAFETY: the caller's promise; what varies lies in the copies.
-        unsafe { span::run(task, &codes, &flat, &bounds, 1, places) };
+        unsafe { span::run(task, &codes, &bounds, 1, places) };
         for (at, offset) in offsets.iter().enumerate().skip(task.plan.sources.len()) {
             if varying(at) {
                 let place = rows.bounds[at].pointer.wrapping_offset(*offset);

@@ -1,41 +1,26 @@
 //! Row kernels whose span is the row.
 
-use super::batch::{Places, Rows, StageCode, Task};
+use super::batch::{Arguments, Places, Rows, StageCode, Task};
 use super::{BLOCK, finish};
 use crate::backend::Code;
 use crate::fuse::{PassPlan, Slot};
-use crate::lane::OperandArgument;
 use crate::run::operands::{self, Bound};
 use smallvec::SmallVec;
-
-type Arguments = SmallVec<[OperandArgument; 8]>;
 
 /// Runs all stages for a batch of `count` rows.
 ///
 /// # Safety
 /// Every element of the rows at `bounds` is valid, as [`Code::run`] asks; scratch has room for the batch.
-pub(super) unsafe fn run(
-    task: &Task<'_>,
-    codes: &[StageCode<'_>],
-    rows: &Rows,
-    bounds: &[Bound],
-    count: usize,
-    places: &Places,
-) {
+pub(super) unsafe fn run(task: &Task<'_>, codes: &[StageCode<'_>], bounds: &[Bound], count: usize, places: &Places) {
     for (number, code) in codes.iter().enumerate() {
-        let stage = &task.plan.stages[number];
-        if let Some(along) = code.along {
-            let mut arguments = along_arguments(task, number, rows, bounds, places);
+        if let Some(along) = &code.along {
+            let arguments = along.arguments(bounds);
             // SAFETY: the caller's promise.
             unsafe {
                 if task.blocked(number) {
-                    for row in 0..count {
-                        run_blocks(task, number, along, &arguments, places);
-                        finish::add_blocks(task, number, row, 1, task.size, places);
-                        step(&mut arguments);
-                    }
+                    run_blocks(task, number, along.code, arguments, count, places);
                 } else {
-                    along.run(&arguments, task.row_length, count);
+                    along.code.run(&arguments, task.row_length, count);
                 }
             }
         }
@@ -46,16 +31,15 @@ pub(super) unsafe fn run(
                 (places.kept(kept).wrapping_add(row * bytes), task.size as isize)
             })
         };
-        if let Some(across) = code.across {
-            let arguments = task.across_arguments(&stage.across, rows, bounds, places);
+        if let Some(across) = &code.across {
             // SAFETY: the caller's promise.
-            unsafe { across.run(&arguments, count, 1) };
+            unsafe { across.code.run(&across.arguments(bounds), count, 1) };
         }
     }
 }
 
-/// The arguments for the batch's first row, outer strides leading to the next.
-fn along_arguments(task: &Task<'_>, stage: usize, rows: &Rows, bounds: &[Bound], places: &Places) -> Arguments {
+/// The arguments of a pass along the row for the first row, outer strides leading to the next.
+pub(super) fn arguments(task: &Task<'_>, stage: usize, rows: &Rows, places: &Places) -> Arguments {
     let element = task.size as isize;
     let row_bytes = (task.row_length * task.size) as isize;
     let batch_strides = &rows.nest[rows.nest.len() - 1].strides;
@@ -65,10 +49,10 @@ fn along_arguments(task: &Task<'_>, stage: usize, rows: &Rows, bounds: &[Bound],
         .slots
         .iter()
         .map(|slot| match slot {
-            Slot::Source(at) => operands::argument(bounds[*at].pointer, rows.row_strides[*at], batch_strides[*at]),
+            Slot::Source(at) => operands::argument(rows.bounds[*at].pointer, rows.row_strides[*at], batch_strides[*at]),
             Slot::Sink(at) => {
                 let at = task.plan.sources.len() + at;
-                operands::argument(bounds[at].pointer, rows.row_strides[at], batch_strides[at])
+                operands::argument(rows.bounds[at].pointer, rows.row_strides[at], batch_strides[at])
             }
             Slot::Kept(at) | Slot::Keep(at) => operands::argument(places.kept(*at), element, row_bytes),
             Slot::Scalar(at) | Slot::SetScalar(at) => operands::argument(places.scalar(*at), 0, element),
@@ -77,43 +61,52 @@ fn along_arguments(task: &Task<'_>, stage: usize, rows: &Rows, bounds: &[Bound],
         .collect()
 }
 
-/// Moves on to the next row of the batch.
-fn step(arguments: &mut Arguments) {
-    for argument in arguments {
-        argument.pointer = argument.pointer.wrapping_offset(argument.outer_stride);
-    }
-}
-
-/// Runs one row block by block.
+/// Runs `count` rows, each block by block, and adds up the blocks of each.
 ///
 /// # Safety
 /// As [`run`].
-unsafe fn run_blocks(task: &Task<'_>, stage: usize, code: &dyn Code, row: &Arguments, places: &Places) {
+unsafe fn run_blocks(
+    task: &Task<'_>,
+    stage: usize,
+    code: &dyn Code,
+    mut row: Arguments,
+    count: usize,
+    places: &Places,
+) {
     let pass: &PassPlan = &task.plan.stages[stage].along;
-    let element = task.size as isize;
     let full = task.row_length / BLOCK;
-    let mut arguments = row.clone();
-    for (argument, slot) in arguments.iter_mut().zip(&pass.slots) {
-        let stride = match slot {
+    let rest = task.row_length - full * BLOCK;
+    // From row to row, and within a row from block to block.
+    let row_steps: SmallVec<[isize; 8]> = row.iter().map(|argument| argument.outer_stride).collect();
+    for (argument, slot) in row.iter_mut().zip(&pass.slots) {
+        argument.outer_stride = match slot {
             Slot::Source(at) if !task.plan.sources[*at].varying => 0,
             Slot::Source(_) | Slot::Sink(_) | Slot::Kept(_) | Slot::Keep(_) => argument.stride * BLOCK as isize,
             Slot::Scalar(_) | Slot::SetScalar(_) => 0,
             Slot::Reduction(at) => {
                 argument.pointer = places.block(*at);
-                element
+                task.size as isize
             }
         };
-        argument.outer_stride = stride;
     }
-    // SAFETY: the caller's promise, for whole blocks and then for what is left of the row.
-    unsafe {
-        code.run(&arguments, BLOCK, full);
-        let rest = task.row_length - full * BLOCK;
-        if rest > 0 {
-            for argument in &mut arguments {
-                argument.pointer = argument.pointer.wrapping_offset(argument.outer_stride * full as isize);
+    let mut tail = Arguments::from_slice(&row);
+    for argument in &mut tail {
+        argument.pointer = argument.pointer.wrapping_offset(argument.outer_stride * full as isize);
+    }
+    for number in 0..count {
+        // SAFETY: the caller's promise, for whole blocks and then for what is left of the row.
+        unsafe {
+            code.run(&row, BLOCK, full);
+            if rest > 0 {
+                code.run(&tail, rest, 1);
             }
-            code.run(&arguments, rest, 1);
+            finish::add_blocks(task, stage, number, 1, task.size, places);
+        }
+        for ((argument, tail), (slot, step)) in row.iter_mut().zip(&mut tail).zip(pass.slots.iter().zip(&row_steps)) {
+            if !matches!(slot, Slot::Reduction(_)) {
+                argument.pointer = argument.pointer.wrapping_offset(*step);
+                tail.pointer = tail.pointer.wrapping_offset(*step);
+            }
         }
     }
 }

@@ -4,12 +4,11 @@
 //! ascending order within each strip, so the order is that of [`super::span`].
 
 use super::BLOCK;
-use super::batch::{Places, Rows, StageCode, Task};
+use super::batch::{Arguments, Places, Rows, StageCode, Task};
 use super::finish::{self, Strips};
 use crate::fuse::Slot;
-use crate::lane::{ACCUMULATOR_LANES, OperandArgument};
+use crate::lane::ACCUMULATOR_LANES;
 use crate::run::operands::{self, Bound};
-use smallvec::SmallVec;
 
 /// Runs all stages for a strip of `count` rows; kept rows and accumulators are `width` elements wide.
 ///
@@ -18,7 +17,6 @@ use smallvec::SmallVec;
 pub(super) unsafe fn run(
     task: &Task<'_>,
     codes: &[StageCode<'_>],
-    rows: &Rows,
     bounds: &[Bound],
     count: usize,
     width: usize,
@@ -27,8 +25,9 @@ pub(super) unsafe fn run(
     let line = (width * task.size) as isize;
     for (number, code) in codes.iter().enumerate() {
         let stage = &task.plan.stages[number];
-        if let Some(along) = code.along {
-            let arguments = along_arguments(task, number, rows, bounds, line, places);
+        if let Some(along) = &code.along {
+            let arguments = along.arguments(bounds);
+            let along = along.code;
             let reduces = stage.along.slots.iter().any(|slot| matches!(slot, Slot::Reduction(_)));
             let blocked = task.blocked(number);
             let block = if blocked { BLOCK } else { task.row_length };
@@ -63,34 +62,27 @@ pub(super) unsafe fn run(
                 (places.kept(kept).wrapping_add(row * task.size), line)
             })
         };
-        if let Some(across) = code.across {
-            let arguments = task.across_arguments(&stage.across, rows, bounds, places);
+        if let Some(across) = &code.across {
             // SAFETY: the caller's promise.
-            unsafe { across.run(&arguments, count, 1) };
+            unsafe { across.code.run(&across.arguments(bounds), count, 1) };
         }
     }
 }
 
-/// The arguments at the rows' first elements, outer strides leading along the rows. Reduction strips are read again after
-/// all slots, as `fuse::emit` appends them.
-fn along_arguments(
-    task: &Task<'_>,
-    stage: usize,
-    rows: &Rows,
-    bounds: &[Bound],
-    line: isize,
-    places: &Places,
-) -> SmallVec<[OperandArgument; 8]> {
+/// The arguments of a pass along the rows at their first elements, outer strides leading along them. Reduction strips are
+/// read again after all slots, as `fuse::emit` appends them.
+pub(super) fn arguments(task: &Task<'_>, stage: usize, rows: &Rows, width: usize, places: &Places) -> Arguments {
+    let line = (width * task.size) as isize;
     let element = task.size as isize;
     let batch_strides = &rows.nest[rows.nest.len() - 1].strides;
     let slots = &task.plan.stages[stage].along.slots;
-    let mut arguments: SmallVec<[OperandArgument; 8]> = slots
+    let mut arguments: Arguments = slots
         .iter()
         .map(|slot| match slot {
-            Slot::Source(at) => operands::argument(bounds[*at].pointer, batch_strides[*at], rows.row_strides[*at]),
+            Slot::Source(at) => operands::argument(rows.bounds[*at].pointer, batch_strides[*at], rows.row_strides[*at]),
             Slot::Sink(at) => {
                 let at = task.plan.sources.len() + at;
-                operands::argument(bounds[at].pointer, batch_strides[at], rows.row_strides[at])
+                operands::argument(rows.bounds[at].pointer, batch_strides[at], rows.row_strides[at])
             }
             Slot::Kept(at) | Slot::Keep(at) => operands::argument(places.kept(*at), element, line),
             Slot::Scalar(at) | Slot::SetScalar(at) => operands::argument(places.scalar(*at), element, 0),
@@ -106,14 +98,9 @@ fn along_arguments(
 }
 
 /// The arguments for every 32nd element of the rows from `first` on; reduction strips move by `strip` bytes.
-fn lane_arguments(
-    arguments: &SmallVec<[OperandArgument; 8]>,
-    stage: &crate::fuse::Stage,
-    first: usize,
-    strip: isize,
-) -> SmallVec<[OperandArgument; 8]> {
+fn lane_arguments(arguments: &Arguments, stage: &crate::fuse::Stage, first: usize, strip: isize) -> Arguments {
     let slots = &stage.along.slots;
-    let mut moved = arguments.clone();
+    let mut moved = Arguments::from_slice(arguments);
     for (at, argument) in moved.iter_mut().enumerate() {
         if matches!(slots.get(at), None | Some(Slot::Reduction(_))) {
             argument.pointer = argument.pointer.wrapping_offset(strip);
