@@ -91,6 +91,7 @@ pub use engine::{BackendChoice, CompileError, Compiled, Engine, EngineBuilder, E
 pub use fuse::Fusion;
 pub use isa::Isa;
 pub use kernel::{CallError, Explanation, Fused, Kernel, Signature};
+pub use run::scratch::release_scratch;
 pub use tensor::{Element, Input, MAX_RANK, Output, TensorError, TensorMut, TensorRef};
 
 /// What to compute: graphs, the language, the library, the float64 reference.

@@ -75,7 +75,7 @@ pub fn plan(
                 let own: Vec<(NodeId, Buffer)> = pending.extract_if(.., |root| root.0 == id).collect();
                 let own = if own.is_empty() {
                     let buffer = Buffer::Temporary(partition.plan.temporaries.len());
-                    partition.plan.temporaries.push(Temporary { node: id, dimensions: dimensions(id) });
+                    partition.plan.temporaries.push(Temporary { node: id, dimensions: dimensions(id), slot: 0 });
                     vec![(id, buffer)]
                 } else {
                     own
@@ -94,6 +94,7 @@ pub fn plan(
             }
         }
     }
+    share_slots(&mut plan);
     plan.in_place = in_place_table(&plan, &sunk, &shapes, inputs);
     plan.notes.dedup();
     plan.graph = sunk;
@@ -145,6 +146,30 @@ fn cut_chain(graph: &Graph, array: NodeId, buffer: Buffer) -> FxHashMap<NodeId, 
         }
     }
     chain
+}
+
+/// Gives temporaries of equal dimensions the same memory where one is last read before the other is first written.
+fn share_slots(plan: &mut Plan) {
+    let lifetimes: Vec<_> = (0..plan.temporaries.len())
+        .map(|at| {
+            let buffer = Buffer::Temporary(at);
+            (first_write(plan, buffer).map(|place| place.0), last_read(plan, buffer).map(|place| place.0))
+        })
+        .collect();
+    // For each slot the dimensions, and the kernel after which it is free.
+    let mut slots: Vec<(Vec<Extent>, Option<usize>)> = Vec::new();
+    let mut order: Vec<usize> = (0..plan.temporaries.len()).collect();
+    order.sort_by_key(|at| lifetimes[*at].0);
+    for at in order {
+        let (written, read) = lifetimes[at];
+        let temporary = &mut plan.temporaries[at];
+        let free = slots.iter().position(|(dimensions, busy)| *dimensions == temporary.dimensions && *busy < written);
+        temporary.slot = free.unwrap_or_else(|| {
+            slots.push((temporary.dimensions.clone(), None));
+            slots.len() - 1
+        });
+        slots[temporary.slot].1 = read.max(written);
+    }
 }
 
 /// Which output may be the very array of which input: the input is read whole, at the element that is written, and by no

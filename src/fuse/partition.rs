@@ -211,7 +211,7 @@ impl Partition<'_> {
         }
         let buffer = Buffer::Temporary(self.plan.temporaries.len());
         let dimensions = self.dimensions(self.shape(id));
-        self.plan.temporaries.push(Temporary { node: id, dimensions });
+        self.plan.temporaries.push(Temporary { node: id, dimensions, slot: 0 });
         sinks.push((id, buffer));
         buffer
     }

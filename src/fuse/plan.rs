@@ -172,6 +172,8 @@ pub struct Temporary {
     pub node: NodeId,
     /// Its dimensions.
     pub dimensions: Vec<Extent>,
+    /// The memory it lives in: temporaries that are not needed at the same time share one.
+    pub slot: usize,
 }
 
 /// What to run for a graph, for inputs of one pattern.

@@ -72,7 +72,15 @@ pub(crate) unsafe fn run(
             .map(|temporary| temporary.dimensions.iter().map(|extent| extent.resolve(sizes)).collect())
             .collect();
         let bytes = |shape: &[usize]| shape.iter().fold(prepared.dtype.size(), |bytes, n| bytes.saturating_mul(*n));
-        let total = shapes.iter().fold(0usize, |sum, shape| sum.saturating_add(round_up(bytes(shape))));
+        // Temporaries that share a slot have equal dimensions.
+        let slots = plan.temporaries.iter().map(|temporary| temporary.slot + 1).max().unwrap_or(0);
+        let mut offsets: SmallVec<[usize; 4]> = SmallVec::from_elem(0, slots);
+        let mut total = 0usize;
+        for slot in 0..slots {
+            offsets[slot] = total;
+            let at = plan.temporaries.iter().position(|temporary| temporary.slot == slot);
+            total = total.saturating_add(at.map_or(0, |at| round_up(bytes(&shapes[at]))));
+        }
         if total > isize::MAX as usize {
             return Err(OutOfMemory { bytes: total });
         }
@@ -80,15 +88,14 @@ pub(crate) unsafe fn run(
             memory = Scratch::take(total)?;
         }
         let base = memory.base();
-        let mut offset = 0;
-        for shape in &shapes {
-            arrays.temporaries.push(Placement::contiguous(base.wrapping_add(offset), prepared.dtype, shape));
-            offset += round_up(bytes(shape));
+        for (temporary, shape) in plan.temporaries.iter().zip(&shapes) {
+            let pointer = base.wrapping_add(offsets[temporary.slot]);
+            arrays.temporaries.push(Placement::contiguous(pointer, prepared.dtype, shape));
         }
     }
     for kernel in &prepared.kernels {
         let plan = &plan.kernels[kernel.index];
-        // SAFETY: the caller's promise; temporaries were laid out disjoint above and outlive the loop in `memory`.
+        // SAFETY: the caller's promise; temporaries alive at the same time were laid out disjoint above and outlive the loop in `memory`.
         unsafe {
             if plan.is_row() {
                 rows::run(engine, prepared, kernel, plan, &arrays)?;

@@ -1,12 +1,13 @@
 //! Memory for values between passes and arrays between kernels, kept by each thread between calls.
 //!
 //! A call takes a block and gives it back when the block is dropped, so that calls after the first allocate nothing. Blocks
-//! above [`LARGEST_KEPT`] bytes are freed instead of kept.
+//! above [`LARGEST_KEPT`] bytes are freed instead of kept, and [`release_scratch`] frees what a thread keeps.
 
 use std::cell::RefCell;
 
-/// A thread keeps no block above this size: 4 MiB hold every row buffer and small arrays between kernels.
-const LARGEST_KEPT: usize = 4 << 20;
+/// A thread keeps no block above this size. Fresh pages cost more than a kernel does (2 ns an element here), so arrays
+/// between kernels are worth keeping up to sizes at which a program would notice them.
+const LARGEST_KEPT: usize = 256 << 20;
 /// A thread keeps at most this many blocks: nested calls are two or three deep.
 const MOST_KEPT: usize = 4;
 const ALIGNMENT: usize = 64;
@@ -66,6 +67,16 @@ impl Drop for Scratch {
             }
         });
     }
+}
+
+/// Frees the scratch memory that the calling thread keeps between calls: row buffers, and arrays between kernels of up to
+/// 256 MiB. The next call that needs some takes it anew.
+pub fn release_scratch() {
+    let _ = BLOCKS.try_with(|blocks| {
+        if let Ok(mut blocks) = blocks.try_borrow_mut() {
+            blocks.clear();
+        }
+    });
 }
 
 /// The next multiple of a cache line.
