@@ -231,12 +231,17 @@ macro_rules! kernels {
 
             /// Only for a CPU that has the features, which [`super::at_width`] checks.
             pub(super) const KERNELS: Kernels = Kernels {
-                // SAFETY (all): as said.
+                // SAFETY: as said.
                 silu: |x, y| unsafe { silu(x, y) },
+                // SAFETY: as said.
                 gelu: |x, y| unsafe { gelu(x, y) },
+                // SAFETY: as said.
                 mish: |x, y| unsafe { mish(x, y) },
+                // SAFETY: as said.
                 tanh: |x, y| unsafe { tanh(x, y) },
+                // SAFETY: as said.
                 silu_affine: |x, b, r, y| unsafe { affine(x, b, r, y) },
+                // SAFETY: as said.
                 read: |x| unsafe { read(x) },
             };
         }

@@ -305,7 +305,7 @@ impl LaneBuilder {
         }
     }
 
-    /// The polynomial Σ coefficients[k] · x^k by Horner's rule.
+    /// The polynomial Σ `coefficients[k]` · xᵏ by Horner's rule.
     pub fn horner(&mut self, x: Value, coefficients: &[f64]) -> Value {
         let (last, rest) = coefficients.split_last().expect("a polynomial has a coefficient");
         let mut sum = self.number(*last);
