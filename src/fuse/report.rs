@@ -123,7 +123,7 @@ impl fmt::Display for Plan {
                         names.push(name);
                     }
                 }
-                names.join(", ")
+                if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
             };
             writeln!(
                 formatter,

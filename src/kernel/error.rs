@@ -89,16 +89,6 @@ pub enum CallError {
         /// How many.
         bytes: usize,
     },
-    /// A kernel called with arrays it was not made for.
-    #[error("`{name}` is {found}, but the kernel was made for {expected}")]
-    Signature {
-        /// The array.
-        name: String,
-        /// What was given.
-        found: String,
-        /// What is expected.
-        expected: String,
-    },
 }
 
 fn list(names: &[String]) -> String {

@@ -14,11 +14,11 @@ use smallvec::SmallVec;
 
 /// Scratch that a batch of whole rows should not exceed: about a first-level cache.
 const SPAN_BYTES: usize = 32 << 10;
-/// The same for strips: a quarter of a small second-level cache. Wider strips mean fewer calls of code, and streaming from
-/// the second level keeps up with them.
-const STRIP_BYTES: usize = 64 << 10;
+/// The same for strips: part of a second-level cache. Wider strips mean fewer calls of code: softmax over axis 1 of
+/// (32, 64, 56, 56) takes 1.5 ns an element with strips of 1024 lanes, 2.5 with 256, 3.1 with 128.
+const STRIP_BYTES: usize = 256 << 10;
 /// A batch has at most this many rows (and a strip this many lanes), however short they are.
-const MOST_ROWS: usize = 256;
+const MOST_ROWS: usize = 1024;
 
 /// What is run.
 #[derive(Clone, Copy)]
