@@ -271,15 +271,13 @@ fn calls() {
             let case = Case::new(&engine, text, Fusion::Full, inputs);
             let kernel = case.kernel();
             let compiled = kernel.explain().passes.swap_remove(0);
-            let given: Vec<(&str, &dyn Input)> = case
-                .function
-                .inputs()
-                .iter()
-                .zip(&case.inputs)
-                .map(|(name, array)| (name.as_str(), array.as_ref() as &dyn Input))
-                .collect();
+            let slices: Vec<&[f32]> = case.inputs.iter().map(|array| array.data()).collect();
+            let names = case.function.inputs().iter();
+            let given: Vec<(&str, &dyn Input)> =
+                names.zip(&slices).map(|(name, slice)| (name.as_str(), slice as &dyn Input)).collect();
             let pointers: Vec<*const u8> = case.inputs.iter().map(|array| array.data().as_ptr().cast()).collect();
             let (mut checked_output, mut raw_output) = (Array::zeros(0, &[N]), Array::zeros(0, &[N]));
+            let mut checked_output = checked_output.data_mut();
             let outputs = [raw_output.data_mut().as_mut_ptr().cast::<u8>()];
             let arguments: Vec<OperandArgument> = pointers
                 .iter()

@@ -9,6 +9,7 @@
 
 mod call;
 mod error;
+mod flat;
 mod prebound;
 
 pub use call::Fused;

@@ -2,6 +2,7 @@
 
 use super::call::{Fused, Placements, unwritten};
 use super::error::CallError;
+use super::flat::FlatKernel;
 use crate::dtype::Dtype;
 use crate::engine::Compiled;
 use crate::fuse::Plan;
@@ -55,6 +56,8 @@ pub struct Kernel {
     sizes: SmallVec<[usize; 8]>,
     inputs: Arc<[Placement]>,
     outputs: Arc<[Placement]>,
+    /// The loop itself and its number of elements, if all arrays are flat.
+    flat: Option<(Arc<FlatKernel>, usize)>,
 }
 
 impl Kernel {
@@ -80,8 +83,14 @@ impl Kernel {
             prepared.plan.outputs.iter().map(|dimensions| unwritten(&shape(dimensions), dtype)).collect();
         // SAFETY: nothing is read or written while only compiling.
         unsafe { run::run(fused.engine(), &prepared, &inputs, &outputs, &pattern.sizes, Mode::Compile) }?;
-        let sizes = pattern.sizes;
-        Ok(Kernel { fused: fused.clone(), prepared, sizes, inputs: inputs.as_slice().into(), outputs: outputs.into() })
+        let flat = match outputs.as_slice() {
+            [output] => FlatKernel::new(fused.engine(), &prepared, &inputs, output)
+                .map(|flat| (Arc::new(flat), output.shape().iter().product()))
+                .filter(|(flat, elements)| flat.runs_on_one_thread(fused.engine(), *elements)),
+            _ => None,
+        };
+        let (sizes, inputs, outputs) = (pattern.sizes, inputs.as_slice().into(), outputs.into());
+        Ok(Kernel { fused: fused.clone(), prepared, sizes, inputs, outputs, flat })
     }
 
     /// Runs the kernel without any check.
@@ -96,6 +105,11 @@ impl Kernel {
     /// Arrays between kernels that do not fit into memory.
     pub unsafe fn call_raw(&self, inputs: &[*const u8], outputs: &[*mut u8]) -> Result<(), CallError> {
         assert_eq!((inputs.len(), outputs.len()), (self.inputs.len(), self.outputs.len()), "one pointer an array");
+        if let Some((flat, elements)) = &self.flat {
+            // SAFETY: the caller's promise; the signature is flat.
+            unsafe { flat.run(|at| inputs[at].cast_mut(), outputs[0], *elements) };
+            return Ok(());
+        }
         let placed: Placements =
             self.inputs.iter().zip(inputs).map(|(array, pointer)| array.moved_to(pointer.cast_mut())).collect();
         let written: Placements =

@@ -133,6 +133,19 @@ impl PreparedPlan {
         form: Form,
         layouts: &Layouts,
     ) -> &'a dyn Code {
+        self.compiled_for(engine, kernel, stage, position, form, layouts).code.as_ref()
+    }
+
+    /// A pass for these layouts with its code, compiled if it is new.
+    pub(crate) fn compiled_for<'a>(
+        &self,
+        engine: &Engine,
+        kernel: &'a PreparedKernel,
+        stage: usize,
+        position: Position,
+        form: Form,
+        layouts: &Layouts,
+    ) -> &'a Compiled {
         let variants = &kernel.stages[stage];
         let variants = match position {
             Position::Along => &variants.along,
@@ -140,7 +153,7 @@ impl PreparedPlan {
         };
         let is = |key: &(Form, Layouts)| key.0 == form && key.1.as_slice() == layouts.as_slice();
         if let Some(compiled) = variants.find(is) {
-            return compiled.code.as_ref();
+            return compiled;
         }
         let plan = &self.plan.kernels[kernel.index];
         let make = || {
@@ -149,7 +162,7 @@ impl PreparedPlan {
             Ok::<_, std::convert::Infallible>(engine.code(pass))
         };
         let Ok(compiled) = variants.find_or_add((form, layouts.clone()), make);
-        compiled.code.as_ref()
+        compiled
     }
 
     /// All code compiled so far.
