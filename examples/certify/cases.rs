@@ -1,0 +1,51 @@
+//! What `--all` certifies.
+
+/// The elementwise activations: each with its defaults, and those with parameters with others, one of them where the
+/// constants are no powers of two and one where the parameters change the shape.
+pub const ELEMENTWISE: &[&str] = &[
+    "gelu",
+    "gelu(approximate = true)",
+    "mish",
+    "silu",
+    "sigmoid",
+    "tanh_shrink",
+    "squareplus",
+    "squareplus(b = 0)",
+    "squareplus(b = 0.1)",
+    "squareplus(b = 100)",
+    "celu",
+    "celu(alpha = 0.3)",
+    "celu(alpha = 1.7)",
+    "celu(alpha = -0.7)",
+    "elu",
+    "elu(alpha = 0.3)",
+    "elu(alpha = 1.7)",
+    "selu",
+    "softplus",
+    "log_sigmoid",
+    "tanh",
+    "exponential",
+    "softsign",
+    "hard_sigmoid",
+    "hard_silu",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "relu",
+    "relu(max_value = 6, negative_slope = 0.1, threshold = 0.7)",
+    "relu(max_value = 6, threshold = -1)",
+    "leaky_relu",
+    "leaky_relu(negative_slope = 0.2)",
+    "relu6",
+    "soft_shrink",
+    "soft_shrink(lambd = 0.3)",
+    "hard_shrink",
+    "hard_shrink(lambd = 1.3)",
+    "hard_tanh",
+    "threshold",
+    "threshold(value = 0.3)",
+    "threshold(threshold = 1.1, default_value = -0.7)",
+    "linear",
+];
+
+/// The activations that work on rows.
+pub const ROWS: &[&str] = &["softmax", "log_softmax", "glu", "sparsemax"];

@@ -1,0 +1,174 @@
+//! How accurate is it on every float32?
+//!
+//! Runs all 2³² bit patterns through the native kernel of an activation, or of your own expression of one input, and
+//! compares with its textbook definition, the constants rounded to float32: first with the definition compiled for
+//! float64, which is fast, then, for the worst inputs and for every mistake, with hundreds of bits. `--help` shows how
+//! to call it; `docs/accuracy.md` what it found.
+
+mod cases;
+mod certificate;
+mod options;
+mod peers;
+mod precise;
+mod record;
+mod report;
+mod rows;
+mod statistics;
+mod subject;
+mod sweep;
+
+use fuselet::Engine;
+use indicatif::{ProgressBar, ProgressStyle};
+use options::Options;
+use record::Record;
+use serde_json::json;
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Instant;
+use subject::Subject;
+use sweep::Measured;
+
+fn main() -> ExitCode {
+    let options = match Options::read(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether everything certified holds the promise.
+fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
+    if options.document {
+        let record = Record::open()?;
+        record.document()?;
+        record.quote()?;
+        return Ok(true);
+    }
+    // The tool's own threads each run kernels of one thread.
+    let mut builder = Engine::builder().threads(1);
+    if let Some(backend) = options.backend {
+        builder = builder.backend(backend);
+    }
+    if let Some(isa) = options.isa {
+        builder = builder.isa(isa);
+    }
+    let engine = builder.build()?;
+    let library = engine.library();
+    let mut subjects = Vec::new();
+    let all = if options.all { cases::ELEMENTWISE } else { &[] };
+    for name in all.iter().copied().chain(options.names.iter().map(String::as_str)) {
+        subjects.push(Subject::activation(library, name)?);
+    }
+    for chain in &options.chains {
+        subjects.push(Subject::chain(library, chain)?);
+    }
+    subjects.iter().try_for_each(Subject::require_elementwise)?;
+    if subjects.is_empty() && !options.rows {
+        return Err(format!("nothing to certify\n\n{}", options::HELP).into());
+    }
+    println!("{}, {} threads, {}", engine.backend_name(), options.threads, record::processor());
+    if options.markdown && !subjects.is_empty() {
+        println!("{}", report::MARKDOWN_HEADING);
+    }
+    let mut holds = true;
+    for subject in &subjects {
+        holds &= certify(&engine, subject, options)?;
+    }
+    if options.rows {
+        for name in cases::ROWS {
+            holds &= certify_rows(&engine, &Subject::activation(library, name)?, options)?;
+        }
+    }
+    Ok(holds)
+}
+
+fn certify(engine: &Engine, subject: &Subject, options: &Options) -> Result<bool, Box<dyn Error>> {
+    let start = Instant::now();
+    let measured = Measured::new(engine, subject, options.reference)?;
+    let bar = progress_bar(options.patterns.count(), &subject.name);
+    let progress = |done| bar.inc(done);
+    let certificate = certificate::certify(subject, &measured, options.patterns, options.threads, &progress)?;
+    bar.finish_and_clear();
+    if options.markdown {
+        println!("{}", report::markdown(subject, &certificate));
+    } else {
+        println!("{}", report::text(subject, &certificate, options.patterns, start.elapsed()));
+    }
+    if options.record {
+        if !certificate.sampled.is_empty() {
+            return Err(format!("`{}` was only sampled in places; nothing to record", subject.name).into());
+        }
+        let max = certificate.max_ulp();
+        let entry = json!({
+            "inputs": certificate.statistics.inputs,
+            "max": max,
+            "bound": record::bound(max),
+            "x": certificate.worst.map(|worst| report::number(worst.x)),
+            "y": certificate.worst.map(|worst| format!("{:e}", worst.truth as f32)),
+            "mean": certificate.statistics.mean(),
+            "subnormal_max": certificate.statistics.worst_subnormal,
+            "histogram": certificate.statistics.histogram,
+            "reference_error": certificate.reference_error,
+            "backend": engine.backend_name(),
+            "date": record::today(),
+            "processor": record::processor(),
+        });
+        // Opened only now: another run may have recorded other functions meanwhile.
+        let mut record = Record::open()?;
+        record.set(record::ELEMENTWISE, &subject.name, engine.isa().has_fma(), entry);
+        record.save()?;
+    }
+    Ok(certificate.max_ulp() <= report::PROMISED)
+}
+
+fn certify_rows(engine: &Engine, subject: &Subject, options: &Options) -> Result<bool, Box<dyn Error>> {
+    let start = Instant::now();
+    let bar = progress_bar(options.random_rows, &subject.name);
+    let certificate = rows::certify(engine, subject, options.random_rows, &|done| bar.inc(done))?;
+    bar.finish_and_clear();
+    println!("{}", report::rows_text(subject, &certificate, start.elapsed()));
+    let measure = rows::Measure::of(&subject.name);
+    if options.record {
+        let entry = json!({
+            "rows": certificate.rows,
+            "results": certificate.results,
+            "max": certificate.worst,
+            "bound": record::bound(certificate.worst),
+            "mean": certificate.mean,
+            "unit": measure.unit(),
+            "backend": engine.backend_name(),
+            "date": record::today(),
+            "processor": record::processor(),
+        });
+        let mut record = Record::open()?;
+        record.set(record::ROWS, &subject.name, engine.isa().has_fma(), entry);
+        record.save()?;
+    }
+    let promised = match measure {
+        rows::Measure::Ulp => report::PROMISED,
+        rows::Measure::Absolute => 1.0,
+    };
+    Ok(certificate.worst <= promised)
+}
+
+/// A bar that is drawn only where there is a terminal.
+fn progress_bar(length: u64, name: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length).with_message(name.to_owned());
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
