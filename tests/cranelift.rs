@@ -166,3 +166,31 @@ fn threads_compile_and_share_code() {
         }
     });
 }
+
+#[test]
+fn comparisons_take_operands_from_any_address_without_avx() {
+    let engine = fuselet::Engine::builder()
+        .backend(fuselet::BackendChoice::Cranelift)
+        .isa(fuselet::Isa::Baseline)
+        .threads(1)
+        .build()
+        .unwrap();
+    let data: Vec<f32> = (0..80).map(|at| at as f32 - 40.0).collect();
+    for expression in ["if 1.5 <= x then 2 else 3", "if x < 1.5 then 2 else 3", "if x == 1.5 then 2 else 3", "max(x)"] {
+        let f = engine.compile(expression).unwrap();
+        for offset in 0..5 {
+            for length in [1, 3, 4, 5, 16, 17, 64, 67] {
+                let x = &data[offset..offset + length];
+                if expression == "max(x)" {
+                    let mut y = [0.0f32];
+                    f.call(&[("x", &x)], &mut y).unwrap();
+                    assert_eq!(y[0], x[length - 1]);
+                } else {
+                    let mut y = vec![0.0f32; length];
+                    f.call(&[("x", &x)], &mut y).unwrap();
+                    assert!(y.iter().all(|y| *y == 2.0 || *y == 3.0), "{expression}");
+                }
+            }
+        }
+    }
+}

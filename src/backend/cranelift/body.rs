@@ -7,6 +7,7 @@
 
 use super::target::Target;
 use crate::dtype::Dtype;
+use crate::isa::Isa;
 use crate::lane::{Combine, Instruction, Lane, LaneKind, LaneOp, Pass, Shift};
 use cranelift::codegen::ir::{ConstantData, MemFlagsData};
 use cranelift::prelude::*;
@@ -104,6 +105,11 @@ impl<'a> Body<'a> {
             body.hoisted.insert((kind, bits), value);
         }
         body
+    }
+
+    /// Whether a load folded into an instruction may be at any address: not without AVX.
+    pub(super) fn folds_unaligned_loads(&self) -> bool {
+        !self.target.x86 || self.target.level > Isa::Baseline
     }
 
     /// The bits of the mask that `Abs` and `Neg` use on x86-64.
