@@ -2,9 +2,9 @@
 
 mod backend_suite;
 
-use fuselet::backend::Backend;
 use fuselet::backend::cranelift::Cranelift;
 use fuselet::backend::interpreter::Interpreter;
+use fuselet::backend::{Backend, InParts};
 use fuselet::isa::Isa;
 
 fn interpreter(isa: Isa) -> Option<Box<dyn Backend>> {
@@ -23,6 +23,15 @@ backend_suite!(interpreter_avx512, interpreter(Isa::Avx512));
 backend_suite!(cranelift_baseline, cranelift(Isa::Baseline));
 backend_suite!(cranelift_avx_fma, cranelift(Isa::AvxFma));
 
+/// As the engine has it: long passes cut into parts.
+fn cranelift_in_parts(isa: Isa) -> Option<Box<dyn Backend>> {
+    let inner = || Cranelift::new(isa).expect("it knows this machine");
+    isa.is_available().then(|| Box::new(InParts { inner: inner() }) as Box<dyn Backend>)
+}
+
+backend_suite!(cranelift_in_parts_baseline, cranelift_in_parts(Isa::Baseline));
+backend_suite!(cranelift_in_parts_avx_fma, cranelift_in_parts(Isa::AvxFma));
+
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use super::*;
@@ -32,6 +41,13 @@ mod wide {
         isa.is_available().then(|| Box::new(Wide::new(isa).expect("the machine has it")) as Box<dyn Backend>)
     }
 
+    fn wide_in_parts(isa: Isa) -> Option<Box<dyn Backend>> {
+        let inner = || Wide::new(isa).expect("the machine has it");
+        isa.is_available().then(|| Box::new(InParts { inner: inner() }) as Box<dyn Backend>)
+    }
+
     backend_suite!(avx2, wide(Isa::Avx2));
     backend_suite!(avx512, wide(Isa::Avx512));
+    backend_suite!(avx2_in_parts, wide_in_parts(Isa::Avx2));
+    backend_suite!(avx512_in_parts, wide_in_parts(Isa::Avx512));
 }

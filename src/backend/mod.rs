@@ -3,13 +3,15 @@
 //! A backend compiles one [`Pass`] at a time. It never decides what a pass means: bits are fixed by the lane ops and by
 //! the accumulators' lanes ([`crate::lane`]), so all backends agree, and one suite (`tests/backend_suite`) demands it of
 //! each. The interpreter is the judge and the fallback; Cranelift serves every target it has; the wide backend is for
-//! x86-64 with AVX2 or AVX-512.
+//! x86-64 with AVX2 or AVX-512. Around these two the engine puts [`InParts`], which cuts long passes.
 
 pub mod cranelift;
 pub mod disassembly;
 pub mod interpreter;
 #[cfg(target_arch = "x86_64")]
 pub mod wide;
+
+pub use crate::run::parts::InParts;
 
 use crate::lane::{OperandArgument, Pass};
 use std::sync::Arc;

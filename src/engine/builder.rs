@@ -2,7 +2,7 @@
 
 use super::cache::CodeCache;
 use super::{Engine, Inner};
-use crate::backend::{Backend, BackendError, cranelift::Cranelift, interpreter::Interpreter};
+use crate::backend::{Backend, BackendError, InParts, cranelift::Cranelift, interpreter::Interpreter};
 use crate::fuse::Fusion;
 use crate::isa::Isa;
 use fuselet_ir::Library;
@@ -298,12 +298,12 @@ impl EngineBuilder {
 fn choose(choice: BackendChoice, isa: Isa) -> Result<Arc<dyn Backend>, EngineError> {
     Ok(match choice {
         BackendChoice::Interpreter => Arc::new(Interpreter::new(isa)),
-        BackendChoice::Cranelift => Arc::new(Cranelift::new(isa)?),
+        BackendChoice::Cranelift => Arc::new(InParts { inner: Cranelift::new(isa)? }),
         BackendChoice::Wide => wide(isa)?,
         BackendChoice::Auto => match wide(isa) {
             Ok(backend) => backend,
             Err(_) => match Cranelift::new(isa) {
-                Ok(backend) => Arc::new(backend),
+                Ok(inner) => Arc::new(InParts { inner }),
                 Err(error) => {
                     log::warn!("falling back to the interpreter: {error}");
                     Arc::new(Interpreter::new(isa))
@@ -315,7 +315,7 @@ fn choose(choice: BackendChoice, isa: Isa) -> Result<Arc<dyn Backend>, EngineErr
 
 #[cfg(target_arch = "x86_64")]
 fn wide(isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
-    Ok(Arc::new(crate::backend::wide::Wide::new(isa)?))
+    Ok(Arc::new(InParts { inner: crate::backend::wide::Wide::new(isa)? }))
 }
 
 #[cfg(not(target_arch = "x86_64"))]

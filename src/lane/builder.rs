@@ -354,7 +354,8 @@ shorthand! {
     mask_not = MaskNot(a), "Not.";
 }
 
-fn renumber(instruction: Instruction, places: &[Value]) -> Instruction {
+/// An instruction with each argument replaced by its place.
+pub(super) fn renumber(instruction: Instruction, places: &[Value]) -> Instruction {
     let at = |value: Value| places[value.index()];
     match instruction {
         Instruction::Constant { .. } | Instruction::Load { .. } => instruction,

@@ -10,11 +10,13 @@ mod builder;
 mod op;
 mod pass;
 mod print;
+mod split;
 mod verify;
 
 pub use builder::LaneBuilder;
 pub use op::{Combine, Lane, LaneBits, LaneKind, LaneOp, LaneVisitor};
 pub use pass::{ACCUMULATOR_LANES, Layout, Operand, OperandArgument, Pass, Role, combine_lanes};
+pub use split::{MOST_SCRATCH, Part, PartOperand, Split, split};
 pub use verify::LaneError;
 
 use crate::dtype::Dtype;
@@ -43,6 +45,11 @@ impl OperandId {
     /// The place in the list of operands.
     pub fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// The operand at `index`.
+    pub fn from_index(index: usize) -> OperandId {
+        OperandId(u32::try_from(index).expect("a pass has at most 2^32 operands"))
     }
 }
 
@@ -116,6 +123,15 @@ impl Instruction {
         }
     }
 
+    /// Whether it does arithmetic: it is no constant, load, store or reinterpretation of bits.
+    pub fn is_operation(&self) -> bool {
+        match self {
+            Instruction::Apply { op, .. } => !matches!(op, LaneOp::ToBits | LaneOp::ToFloat),
+            Instruction::Shift { .. } | Instruction::Accumulate { .. } => true,
+            Instruction::Constant { .. } | Instruction::Load { .. } | Instruction::Store { .. } => false,
+        }
+    }
+
     /// The kind of the value made; `None` for stores and accumulations.
     pub fn result(&self) -> Option<LaneKind> {
         match self {
@@ -143,16 +159,9 @@ impl LaneProgram {
         &self.instructions[value.index()]
     }
 
-    /// How many instructions do arithmetic: neither constants, loads, stores nor reinterpretations of bits.
+    /// How many instructions do arithmetic.
     pub fn operation_count(&self) -> usize {
-        self.instructions
-            .iter()
-            .filter(|instruction| match instruction {
-                Instruction::Apply { op, .. } => !matches!(op, LaneOp::ToBits | LaneOp::ToFloat),
-                Instruction::Shift { .. } | Instruction::Accumulate { .. } => true,
-                _ => false,
-            })
-            .count()
+        self.instructions.iter().filter(|instruction| instruction.is_operation()).count()
     }
 
     /// For each instruction the place of the last one that reads it (its own place if none does).

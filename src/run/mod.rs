@@ -2,11 +2,12 @@
 //!
 //! A backend's code loops over a span, and over one dimension around it. Here is the rest: finding the pattern of a call
 //! ([`signature`]), laying a kernel's operands out and merging dimensions ([`operands`]), walking what is left
-//! ([`elementwise`], [`rows`]), scratch for values between passes and arrays between kernels ([`scratch`]), and the
+//! ([`elementwise`], [`rows`]), running passes that were cut into parts tile by tile ([`parts`]), scratch for values between passes and arrays between kernels ([`scratch`]), and the
 //! split over threads ([`threads`]). No order of summation, so no bit, depends on any of it but on the length of a row.
 
 pub(crate) mod elementwise;
 pub(crate) mod operands;
+pub(crate) mod parts;
 pub(crate) mod prepared;
 pub(crate) mod probe;
 pub(crate) mod rows;

@@ -1,0 +1,168 @@
+//! Cutting long passes into parts: what is cut, where, and what it must keep.
+//!
+//! That parts compute the bits of the whole is shown by the backend suite (`tests/backends.rs`), which runs against
+//! backends that cut as against those that do not.
+
+#[allow(dead_code, reason = "shared by several test programs")]
+mod backend_suite;
+
+use backend_suite::random::{Choices, random_pass};
+use fuselet::dtype::Dtype;
+use fuselet::lane::{Instruction, LaneBuilder, Layout, MOST_SCRATCH, Operand, OperandId, Pass, Role, Split, split};
+use fuselet::lane::{PartOperand, Value};
+use proptest::prelude::*;
+
+fn operand(role: Role, layout: Layout) -> Operand {
+    Operand { role, dtype: Dtype::F32, layout, name: format!("{role:?}") }
+}
+
+/// x, a broadcast scale, and one output; `body` says how the output comes about.
+fn pass(body: impl FnOnce(&mut LaneBuilder, Value, Value) -> Value) -> Pass {
+    let mut builder = LaneBuilder::new(Dtype::F32, true);
+    let x = builder.load(OperandId(0));
+    let scale = builder.load(OperandId(1));
+    let result = body(&mut builder, x, scale);
+    builder.store(OperandId(2), result);
+    let operands = vec![
+        operand(Role::Read, Layout::Contiguous),
+        operand(Role::Read, Layout::Broadcast),
+        operand(Role::Write, Layout::Contiguous),
+    ];
+    Pass { name: "chain".to_owned(), program: builder.finish(), operands }
+}
+
+/// `steps` dependent operations on x.
+fn chain(builder: &mut LaneBuilder, mut x: Value, scale: Value, steps: usize) -> Value {
+    for step in 0..steps {
+        let addend = builder.number(step as f64);
+        x = builder.multiply_add(x, scale, addend);
+    }
+    x
+}
+
+fn operations(split: &Split) -> Vec<usize> {
+    split.parts.iter().map(|part| part.pass.program.operation_count()).collect()
+}
+
+#[test]
+fn short_passes_stay_whole() {
+    assert!(split(&pass(|builder, x, scale| chain(builder, x, scale, 36))).is_none());
+}
+
+#[test]
+fn a_long_chain_is_cut_evenly_and_hands_over_one_value_at_a_time() {
+    let split = split(&pass(|builder, x, scale| chain(builder, x, scale, 100))).expect("it is long");
+    let lengths = operations(&split);
+    assert_eq!(lengths.iter().sum::<usize>(), 100);
+    assert!(lengths.len() == 3 && lengths.iter().all(|length| *length <= 40), "{lengths:?}");
+    // Two: a part does not write over the one it reads.
+    assert_eq!(split.scratch, 2);
+    assert_eq!(split.parts[1].sources.iter().filter(|source| matches!(source, PartOperand::Scratch(_))).count(), 2);
+}
+
+#[test]
+fn the_narrowest_place_is_cut() {
+    // Three chains side by side, joined after 15 operations each into one value; then another chain.
+    let split = split(&pass(|builder, x, scale| {
+        let starts: Vec<Value> = (0..3)
+            .map(|start| {
+                let start = builder.number(f64::from(start));
+                builder.add(x, start)
+            })
+            .collect();
+        let mut values = starts;
+        for step in 0..10 {
+            let addend = builder.number(f64::from(step));
+            values = values.iter().map(|value| builder.multiply_add(*value, scale, addend)).collect();
+        }
+        let joined = builder.add(values[0], values[1]);
+        let joined = builder.add(joined, values[2]);
+        chain(builder, joined, scale, 30)
+    }))
+    .expect("it is long");
+    let lengths = operations(&split);
+    assert!(lengths.len() == 2 && lengths[0] >= 35, "{lengths:?}");
+    assert_eq!(split.scratch, 1);
+}
+
+#[test]
+fn what_is_uniform_is_computed_again_and_not_kept() {
+    let split = split(&pass(|builder, x, scale| {
+        let squared = builder.mul(scale, scale);
+        let x = chain(builder, x, squared, 36);
+        chain(builder, x, squared, 36)
+    }))
+    .expect("it is long");
+    assert_eq!(split.scratch, 1);
+    for part in &split.parts {
+        assert!(part.sources.contains(&PartOperand::Operand(1)), "the broadcast operand is read in each part");
+    }
+}
+
+#[test]
+fn passes_with_accumulators_stay_whole() {
+    let mut whole = pass(|builder, x, scale| chain(builder, x, scale, 100));
+    let Some(Instruction::Store { operand, value }) = whole.program.instructions.last().copied() else {
+        panic!("it ends with a store")
+    };
+    let combine = fuselet::lane::Combine::Sum;
+    *whole.program.instructions.last_mut().expect("it has instructions") =
+        Instruction::Accumulate { operand, combine, value };
+    whole.operands[2].role = Role::Accumulate;
+    assert_eq!(whole.verify(), Ok(()));
+    assert!(split(&whole).is_none());
+}
+
+#[test]
+fn a_mask_is_never_kept() {
+    // One comparison at the beginning is needed throughout: every cut would have to keep it.
+    let whole = pass(|builder, x, scale| {
+        let zero = builder.number(0.0);
+        let negative = builder.less(x, zero);
+        let mut y = x;
+        for step in 0..100 {
+            let addend = builder.number(f64::from(step));
+            let next = builder.multiply_add(y, scale, addend);
+            y = builder.select(negative, next, y);
+        }
+        y
+    });
+    assert!(split(&whole).is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Parts obey the invariants of passes, store where the whole stores and only in the last part, and read nothing
+    /// from scratch that no earlier part wrote.
+    #[test]
+    fn parts_are_valid_and_read_only_what_was_written(choices in Choices::strategy(), fma in any::<bool>()) {
+        let whole = random_pass(&choices, fma);
+        let Some(split) = split(&whole) else { return Ok(()) };
+        prop_assert!(split.scratch <= MOST_SCRATCH);
+        let mut written = vec![false; split.scratch];
+        let mut stored = vec![0; whole.operands.len()];
+        for (at, part) in split.parts.iter().enumerate() {
+            prop_assert_eq!(part.pass.verify(), Ok(()));
+            for (operand, source) in part.pass.operands.iter().zip(&part.sources) {
+                match (*source, operand.role) {
+                    (PartOperand::Scratch(slot), Role::Read) => prop_assert!(written[slot]),
+                    (PartOperand::Scratch(_), _) => prop_assert!(at + 1 < split.parts.len()),
+                    (PartOperand::Operand(_), Role::Read) => {}
+                    (PartOperand::Operand(operand), _) => {
+                        stored[operand] += 1;
+                        prop_assert_eq!(at + 1, split.parts.len());
+                    }
+                }
+            }
+            for (operand, source) in part.pass.operands.iter().zip(&part.sources) {
+                if let (PartOperand::Scratch(slot), Role::Write) = (*source, operand.role) {
+                    written[slot] = true;
+                }
+            }
+        }
+        for (operand, count) in whole.operands.iter().zip(stored) {
+            prop_assert_eq!(count, usize::from(operand.role == Role::Write));
+        }
+    }
+}
