@@ -10,6 +10,8 @@
 mod call;
 mod error;
 mod flat;
+mod known;
+mod laid_out;
 mod prebound;
 
 pub use call::Fused;

@@ -117,6 +117,21 @@ impl Placement {
         placement
     }
 
+    /// `length` elements one after the other at `pointer`. Written in one piece, so that it need not be copied: see
+    /// [`Placement::copied`].
+    #[inline(always)]
+    pub(crate) fn run(pointer: *mut u8, dtype: Dtype, length: usize) -> Placement {
+        let stride = dtype.size() as isize;
+        Placement {
+            pointer,
+            dtype,
+            contiguous: true,
+            rank: 1,
+            shape: [length, 1, 1, 1, 1, 1, 1, 1],
+            strides: [stride, 0, 0, 0, 0, 0, 0, 0],
+        }
+    }
+
     /// A copy that moves only the axes there are: a block copy of the whole, right after it was written piece by piece,
     /// would stall for as long as a small kernel runs.
     #[inline]
@@ -189,15 +204,20 @@ impl Placement {
 
     /// Whether the two are the same elements at the same places.
     pub(crate) fn same_as(&self, other: &Placement) -> bool {
-        self.pointer == other.pointer
-            && self.dtype == other.dtype
-            && self.shape() == other.shape()
-            && self
-                .shape()
-                .iter()
-                .zip(self.strides())
-                .zip(other.strides())
-                .all(|((length, a), b)| *length <= 1 || a == b)
+        self.pointer == other.pointer && self.same_layout(other)
+    }
+
+    /// Whether the two differ in nothing but their address.
+    pub(crate) fn same_layout(&self, other: &Placement) -> bool {
+        let same_axes = self.dtype == other.dtype && self.shape() == other.shape();
+        same_axes
+            && (self.contiguous && other.contiguous
+                || self
+                    .shape()
+                    .iter()
+                    .zip(self.strides())
+                    .zip(other.strides())
+                    .all(|((length, a), b)| *length <= 1 || a == b))
     }
 
     fn strided<T: Element>(
@@ -430,14 +450,12 @@ pub trait Output {
 
 #[inline]
 fn flat<T: Element>(data: &[T]) -> TensorRef<'_> {
-    let placement = Placement::contiguous(data.as_ptr().cast_mut().cast(), T::DTYPE, &[data.len()]);
-    TensorRef { placement, lifetime: PhantomData }
+    TensorRef { placement: Placement::run(data.as_ptr().cast_mut().cast(), T::DTYPE, data.len()), lifetime: PhantomData }
 }
 
 #[inline]
 fn flat_mut<T: Element>(data: &mut [T]) -> TensorMut<'_> {
-    let placement = Placement::contiguous(data.as_mut_ptr().cast(), T::DTYPE, &[data.len()]);
-    TensorMut { placement, lifetime: PhantomData }
+    TensorMut { placement: Placement::run(data.as_mut_ptr().cast(), T::DTYPE, data.len()), lifetime: PhantomData }
 }
 
 macro_rules! inputs {

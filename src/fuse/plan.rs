@@ -159,6 +159,15 @@ pub struct KernelPlan {
 }
 
 impl KernelPlan {
+    /// The array outside that a slot reads or writes, if it is one.
+    pub fn buffer(&self, slot: Slot) -> Option<Buffer> {
+        match slot {
+            Slot::Source(at) => Some(self.sources[at].buffer),
+            Slot::Sink(at) => Some(self.sinks[at].buffer),
+            _ => None,
+        }
+    }
+
     /// Whether the kernel reduces.
     pub fn is_row(&self) -> bool {
         !self.axes.is_empty()

@@ -1,7 +1,7 @@
 //! A compiled function, and its checked call.
 
 use super::error::CallError;
-use super::flat::{self, FlatKernels};
+use super::known::KnownCalls;
 use super::prebound::{Explanation, Kernel, Signature};
 use crate::dtype::Dtype;
 use crate::engine::Engine;
@@ -34,8 +34,8 @@ struct Inner {
     /// Whether plans depend on exact lengths.
     exact: bool,
     plans: Chain<Key, Arc<PreparedPlan>>,
-    /// The kernels of flat calls, if the function can have any.
-    flat: Option<FlatKernels>,
+    /// The calls it knows again, if it can have any.
+    known: Option<KnownCalls>,
     plan_count: AtomicUsize,
 }
 
@@ -85,9 +85,9 @@ pub struct Fused(Arc<Inner>);
 impl Fused {
     pub(crate) fn new(engine: Engine, rewritten: Rewritten, fusion: Fusion) -> Fused {
         let exact = rewritten.graph.nodes().iter().any(|node| matches!(node, Node::Half { .. }));
-        let flat = flat::is_elementwise(&rewritten.graph).then(FlatKernels::default);
+        let known = KnownCalls::of(&rewritten.graph);
         let (plans, plan_count) = (Chain::default(), AtomicUsize::new(0));
-        Fused(Arc::new(Inner { engine, rewritten, fusion, exact, plans, flat, plan_count }))
+        Fused(Arc::new(Inner { engine, rewritten, fusion, exact, plans, known, plan_count }))
     }
 
     /// The graph that is computed, after rewriting.
@@ -115,8 +115,8 @@ impl Fused {
         self.graph().outputs().iter().map(|output| output.name.as_str())
     }
 
-    pub(super) fn flat_kernels(&self) -> Option<&FlatKernels> {
-        self.0.flat.as_ref()
+    pub(super) fn known_calls(&self) -> Option<&KnownCalls> {
+        self.0.known.as_ref()
     }
 
     pub(super) fn is_exact(&self) -> bool {
@@ -129,7 +129,7 @@ impl Fused {
     /// Names, dtypes, shapes or overlaps that do not fit; nothing is written then.
     pub fn call(&self, inputs: &[(&str, &dyn Input)], output: &mut dyn Output) -> Result<(), CallError> {
         let output = output.tensor_mut();
-        if self.call_flat(inputs, &output.placement) {
+        if self.call_known(inputs, None, &output.placement) {
             return Ok(());
         }
         self.call_placed(inputs, None, std::slice::from_ref(&output.placement))
@@ -154,6 +154,9 @@ impl Fused {
         inputs: &[(&str, &dyn Input)],
     ) -> Result<(), CallError> {
         let array = in_place.1.tensor_mut().placement;
+        if self.call_known(inputs, Some((in_place.0, &array)), &array) {
+            return Ok(());
+        }
         self.call_placed(inputs, Some((in_place.0, array)), &[array])
     }
 
@@ -226,7 +229,7 @@ impl Fused {
         // SAFETY: inputs and outputs are borrowed for the call, of the plan's shapes and dtype, and overlap only as
         // the plan allows.
         unsafe { run::run(&self.0.engine, &prepared, &placed, outputs, &pattern.sizes, run::Mode::Run) }?;
-        self.keep_flat(&prepared, &placed, outputs);
+        self.keep_known(&prepared, &placed, outputs, &pattern.sizes);
         Ok(())
     }
 

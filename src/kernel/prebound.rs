@@ -3,6 +3,7 @@
 use super::call::{Fused, Placements, unwritten};
 use super::error::CallError;
 use super::flat::FlatKernel;
+use super::laid_out::LaidOutKernel;
 use crate::dtype::Dtype;
 use crate::engine::Compiled;
 use crate::fuse::Plan;
@@ -58,6 +59,8 @@ pub struct Kernel {
     outputs: Arc<[Placement]>,
     /// The loop itself and its number of elements, if all arrays are flat.
     flat: Option<(Arc<FlatKernel>, usize)>,
+    /// The loops, if it is one elementwise kernel on one thread over arrays of any other layout.
+    laid_out: Option<Arc<LaidOutKernel>>,
 }
 
 impl Kernel {
@@ -89,8 +92,14 @@ impl Kernel {
                 .filter(|(flat, elements)| flat.runs_on_one_thread(fused.engine(), *elements)),
             _ => None,
         };
+        let laid_out = match outputs.as_slice() {
+            [output] if flat.is_none() => {
+                LaidOutKernel::new(fused.engine(), &prepared, &inputs, output, &pattern.sizes).map(Arc::new)
+            }
+            _ => None,
+        };
         let (sizes, inputs, outputs) = (pattern.sizes, inputs.as_slice().into(), outputs.into());
-        Ok(Kernel { fused: fused.clone(), prepared, sizes, inputs, outputs, flat })
+        Ok(Kernel { fused: fused.clone(), prepared, sizes, inputs, outputs, flat, laid_out })
     }
 
     /// Runs the kernel without any check.
@@ -108,6 +117,11 @@ impl Kernel {
         if let Some((flat, elements)) = &self.flat {
             // SAFETY: the caller's promise; the signature is flat.
             unsafe { flat.run(|at| inputs[at].cast_mut(), outputs[0], *elements) };
+            return Ok(());
+        }
+        if let Some(laid_out) = &self.laid_out {
+            // SAFETY: the caller's promise; the arrays are laid out as in the signature.
+            unsafe { laid_out.run(|at| inputs[at].cast_mut(), outputs[0]) };
             return Ok(());
         }
         let placed: Placements =

@@ -7,7 +7,7 @@ use super::operands::{self, Bound, Dimension, Nest};
 use super::prepared::{Layouts, Position, PreparedKernel, PreparedPlan};
 use super::{Arrays, Mode, threads};
 use crate::backend::Code;
-use crate::engine::Engine;
+use crate::engine::{Compiled, Engine};
 use crate::fuse::{Form, KernelPlan, Slot};
 use crate::lane::{Layout, OperandArgument, Role};
 use crate::tensor::{MAX_RANK, Placement};
@@ -29,42 +29,20 @@ pub(crate) unsafe fn run(
     plan: &KernelPlan,
     arrays: &Arrays<'_>,
 ) {
-    let pass = &plan.stages[0].along;
     // SAFETY: the caller's promise.
     if unsafe { run_flat(engine, prepared, kernel, plan, arrays) } {
         return;
     }
-    let rank = plan.domain.len();
-    debug_assert!(rank <= MAX_RANK);
-    let bounds: SmallVec<[Bound; 8]> = pass
-        .slots
-        .iter()
-        .map(|slot| match slot {
-            Slot::Source(at) => operands::bind_source(&plan.sources[*at], arrays.get(plan.sources[*at].buffer), rank),
-            Slot::Sink(at) => operands::bind(arrays.get(plan.sinks[*at].buffer), &[], rank),
-            _ => unreachable!("an elementwise kernel has sources and sinks only"),
-        })
-        .collect();
-    let role = |at: usize| if matches!(pass.slots[at], Slot::Sink(_)) { Role::Write } else { Role::Read };
-    let leader = pass.slots.iter().position(|slot| matches!(slot, Slot::Sink(_)));
-    let Some(mut nest) = operands::nest(&plan.domain, arrays.sizes, 0..rank, &bounds, leader) else { return };
-    if nest.is_empty() {
-        nest.push(Dimension { length: 1, strides: SmallVec::from_elem(0, bounds.len()) });
-    }
-    lengthen_span(&mut nest);
-    let size = prepared.dtype.size();
-    let span = &nest[nest.len() - 1];
-    let layouts: Layouts =
-        span.strides.iter().enumerate().map(|(at, s)| operands::layout(role(at), *s, span.length, size)).collect();
-    let code = prepared.code(engine, kernel, 0, Position::Along, Form::Span, &layouts);
+    let Some(Loops { compiled, bounds, nest }) = lay_out(engine, prepared, kernel, plan, arrays) else { return };
     if arrays.mode == Mode::Compile {
         return;
     }
+    let code = compiled.code.as_ref();
     let elements = nest.iter().fold(1usize, |product, dimension| product.saturating_mul(dimension.length));
     let parts = threads::parts(engine, elements, kernel.work);
     if parts == 1 {
         // SAFETY: the caller's promise, for the whole domain.
-        unsafe { run_nest(code, &bounds, &nest) };
+        unsafe { run_nest(code, |at| bounds[at].pointer, &nest) };
         return;
     }
     // Split the longest dimension. Parts of the span are whole cache lines of lanes.
@@ -78,8 +56,52 @@ pub(crate) unsafe fn run(
             bound.pointer = bound.pointer.wrapping_offset(stride * first as isize);
         }
         // SAFETY: the caller's promise, for a part of the domain that no other thread has.
-        unsafe { run_nest(code, &moved, &part) };
+        unsafe { run_nest(code, |at| moved[at].pointer, &part) };
     });
+}
+
+/// The loops of an elementwise kernel over the arrays of a call.
+pub(crate) struct Loops<'a> {
+    pub(crate) compiled: &'a Compiled,
+    /// Where each operand begins.
+    pub(crate) bounds: SmallVec<[Bound; 8]>,
+    /// The dimensions; the last is the span.
+    pub(crate) nest: Nest,
+}
+
+/// Lays the operands of a kernel out. `None` if there are no elements.
+pub(crate) fn lay_out<'a>(
+    engine: &Engine,
+    prepared: &PreparedPlan,
+    kernel: &'a PreparedKernel,
+    plan: &KernelPlan,
+    arrays: &Arrays<'_>,
+) -> Option<Loops<'a>> {
+    let pass = &plan.stages[0].along;
+    let rank = plan.domain.len();
+    debug_assert!(rank <= MAX_RANK);
+    let bounds: SmallVec<[Bound; 8]> = pass
+        .slots
+        .iter()
+        .map(|slot| match slot {
+            Slot::Source(at) => operands::bind_source(&plan.sources[*at], arrays.get(plan.sources[*at].buffer), rank),
+            Slot::Sink(at) => operands::bind(arrays.get(plan.sinks[*at].buffer), &[], rank),
+            _ => unreachable!("an elementwise kernel has sources and sinks only"),
+        })
+        .collect();
+    let role = |at: usize| if matches!(pass.slots[at], Slot::Sink(_)) { Role::Write } else { Role::Read };
+    let leader = pass.slots.iter().position(|slot| matches!(slot, Slot::Sink(_)));
+    let mut nest = operands::nest(&plan.domain, arrays.sizes, 0..rank, &bounds, leader)?;
+    if nest.is_empty() {
+        nest.push(Dimension { length: 1, strides: SmallVec::from_elem(0, bounds.len()) });
+    }
+    lengthen_span(&mut nest);
+    let size = prepared.dtype.size();
+    let span = &nest[nest.len() - 1];
+    let layouts: Layouts =
+        span.strides.iter().enumerate().map(|(at, s)| operands::layout(role(at), *s, span.length, size)).collect();
+    let compiled = prepared.compiled_for(engine, kernel, 0, Position::Along, Form::Span, &layouts);
+    Some(Loops { compiled, bounds, nest })
 }
 
 /// Runs the kernel where every operand is either the whole domain without gaps or a single element: the common case, and
@@ -146,24 +168,27 @@ fn lengthen_span(nest: &mut Nest) {
     }
 }
 
+/// Runs a kernel's code over a nest, operand `at` beginning at `pointer(at)`.
+///
 /// # Safety
-/// Every element the nest reaches from the bounds' pointers is valid, as [`Code::run`] asks.
-unsafe fn run_nest(code: &dyn Code, bounds: &[Bound], nest: &[Dimension]) {
+/// Every element the nest reaches from these pointers is valid, as [`Code::run`] asks.
+pub(crate) unsafe fn run_nest(code: &dyn Code, pointer: impl Fn(usize) -> *mut u8, nest: &[Dimension]) {
     let (span, rest) = nest.split_last().expect("a nest has a span");
-    let mut arguments: SmallVec<[OperandArgument; 8]> =
-        bounds.iter().zip(&span.strides).map(|(bound, stride)| operands::argument(bound.pointer, *stride, 0)).collect();
-    let Some((outer, rest)) = rest.split_last() else {
+    let outer = rest.split_last();
+    let mut arguments: SmallVec<[OperandArgument; 8]> = SmallVec::new();
+    for (at, stride) in span.strides.iter().enumerate() {
+        let outer_stride = outer.map_or(0, |(outer, _)| outer.strides[at]);
+        arguments.push(operands::argument(pointer(at), *stride, outer_stride));
+    }
+    let Some((outer, rest)) = outer.filter(|(_, rest)| !rest.is_empty()) else {
         // SAFETY: the caller's promise.
-        unsafe { code.run(&arguments, span.length, 1) };
+        unsafe { code.run(&arguments, span.length, outer.map_or(1, |(outer, _)| outer.length)) };
         return;
     };
-    for (argument, stride) in arguments.iter_mut().zip(&outer.strides) {
-        argument.outer_stride = *stride;
-    }
-    let mut offsets: SmallVec<[isize; 8]> = SmallVec::from_elem(0, bounds.len());
+    let mut offsets: SmallVec<[isize; 8]> = SmallVec::from_elem(0, arguments.len());
     operands::walk(rest, &mut offsets, &mut |offsets| {
-        for ((argument, bound), offset) in arguments.iter_mut().zip(bounds).zip(offsets) {
-            argument.pointer = bound.pointer.wrapping_offset(*offset);
+        for (at, (argument, offset)) in arguments.iter_mut().zip(offsets).enumerate() {
+            argument.pointer = pointer(at).wrapping_offset(*offset);
         }
         // SAFETY: the caller's promise.
         unsafe { code.run(&arguments, span.length, outer.length) };

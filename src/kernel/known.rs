@@ -1,0 +1,158 @@
+//! The short way of a call like an earlier one.
+//!
+//! What is left of such a call is to check names, dtypes, shapes and overlaps and to fill in pointers. Anything else, errors
+//! included, is left to the long way, which costs more than ten times what a loop over 16 elements does.
+//!
+//! Two kinds of calls are known again: of flat arrays and numbers, whatever their shape ([`super::flat`]), and of arrays
+//! laid out exactly like earlier ones ([`super::laid_out`]).
+
+use super::call::{Fused, PlanHandle};
+use super::flat::{self, Class, FlatKernel};
+use super::laid_out::LaidOutKernel;
+use crate::run::prepared::Chain;
+use crate::tensor::{Input, Placement};
+use fuselet_ir::{Graph, Node};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Functions of more inputs go the long way: a kernel is made for each set of inputs that are numbers.
+pub(super) const MOST_INPUTS: usize = 8;
+
+/// How many layouts a function keeps the loops of; later ones go the long way.
+const MOST_LAYOUTS: u32 = 8;
+
+/// The calls a function knows again.
+#[derive(Default)]
+pub(super) struct KnownCalls {
+    /// The kernels of flat calls; `None` for a class that has no single loop.
+    flat: Chain<Class, Option<Arc<FlatKernel>>>,
+    /// The kernels of layouts, by their numbers from 0 on.
+    laid_out: Chain<u32, Option<Arc<LaidOutKernel>>>,
+    layouts: AtomicU32,
+}
+
+impl KnownCalls {
+    /// For a function that can have calls of one loop: one output, no reductions.
+    pub(super) fn of(graph: &Graph) -> Option<KnownCalls> {
+        let one_loop = graph.outputs().len() == 1
+            && (1..=MOST_INPUTS).contains(&graph.inputs().len())
+            && !graph.nodes().iter().any(|node| matches!(node, Node::Reduce { .. }));
+        one_loop.then(KnownCalls::default)
+    }
+}
+
+impl Fused {
+    /// Calls the function if the call is known and nothing is wrong. If not, nothing was done. `in_place` is an input
+    /// that is missing from `inputs`.
+    pub(super) fn call_known(
+        &self,
+        inputs: &[(&str, &dyn Input)],
+        in_place: Option<(&str, &Placement)>,
+        output: &Placement,
+    ) -> bool {
+        let Some(known) = self.known_calls() else { return false };
+        let names = self.inputs();
+        if inputs.len() + usize::from(in_place.is_some()) != names.len() || output.is_empty() {
+            return false;
+        }
+        let reach = output.address_range();
+        let mut flat = flat::class_of_output(output);
+        // The kept layouts that fit, a bit each.
+        let mut fitting = 0u32;
+        for (number, kernel) in known.laid_out.iter() {
+            fitting |= u32::from(kernel.as_ref().is_some_and(|kernel| kernel.takes_output(output))) << number;
+        }
+        let mut pointers: [*mut u8; MOST_INPUTS] = [std::ptr::null_mut(); MOST_INPUTS];
+        // Inputs that are the output's very array, a bit each.
+        let mut same = 0u32;
+        let mut given = inputs.iter();
+        for (at, name) in names.iter().enumerate() {
+            let mut check = |input: &Placement| {
+                let touched = input.address_range();
+                if touched.0 < reach.1 && reach.0 < touched.1 {
+                    if !input.same_as(output) {
+                        return false;
+                    }
+                    same |= 1 << at;
+                }
+                pointers[at] = input.pointer;
+                flat = flat.and_then(|class| flat::with_input(class, at, input, output));
+                if fitting != 0 {
+                    for (number, kernel) in known.laid_out.iter() {
+                        let fits = kernel.as_ref().is_some_and(|kernel| kernel.takes_input(at, input));
+                        fitting &= !(u32::from(!fits) << number);
+                    }
+                }
+                flat.is_some() || fitting != 0
+            };
+            let fits = match in_place {
+                Some((own, placement)) if own == name => check(placement),
+                _ => match given.next() {
+                    Some((given, input)) if given == name => check(&input.tensor().placement),
+                    _ => false,
+                },
+            };
+            if !fits {
+                return false;
+            }
+        }
+        let in_place_inputs = || (0..names.len()).filter(|at| same & (1 << at) != 0);
+        if let Some(class) = flat
+            && let Some(Some(kernel)) = known.flat.find(|known| *known == class)
+        {
+            let elements = output.shape().iter().product();
+            let fits = in_place_inputs().all(|at| kernel.allows_in_place(at));
+            if !fits || !kernel.runs_on_one_thread(self.engine(), elements) {
+                return false;
+            }
+            // SAFETY: the views borrow their arrays for as long as `inputs` and the output are borrowed; they were found
+            // to be flat, of one dtype and of the output's shape, which is the result's as one of them is no number (else
+            // no kernel is kept); and they overlap only as the plan allows.
+            unsafe { kernel.run(|at| pointers[at], output.pointer, elements) };
+            return true;
+        }
+        let kernel = known.laid_out.find(|number| fitting & (1 << number) != 0);
+        let Some(Some(kernel)) = kernel else { return false };
+        if !in_place_inputs().all(|at| kernel.allows_in_place(at)) {
+            return false;
+        }
+        // SAFETY: as above; every array is laid out as the kernel is for.
+        unsafe { kernel.run(|at| pointers[at], output.pointer) };
+        true
+    }
+
+    /// Keeps the kernel for calls like this one, which was found to be right and has been planned.
+    pub(super) fn keep_known(
+        &self,
+        prepared: &PlanHandle<'_>,
+        inputs: &[Placement],
+        outputs: &[Placement],
+        sizes: &[usize],
+    ) {
+        let (Some(known), [output]) = (self.known_calls(), outputs) else { return };
+        if output.is_empty() {
+            return;
+        }
+        let mut class = flat::class_of_output(output);
+        for (at, input) in inputs.iter().enumerate() {
+            class = class.and_then(|class| flat::with_input(class, at, input, output));
+        }
+        if let Some(class) = class {
+            let make = || Ok(FlatKernel::new(self.engine(), &prepared.share(), inputs, output).map(Arc::new));
+            let Ok::<_, Infallible>(kernel) = known.flat.find_or_add(class, make);
+            if kernel.is_some() {
+                return;
+            }
+        }
+        // A layout is kept once: a call that is known does not come here.
+        if known.layouts.load(Ordering::Relaxed) < MOST_LAYOUTS
+            && let Some(kernel) = LaidOutKernel::new(self.engine(), &prepared.share(), inputs, output, sizes)
+        {
+            let number = known.layouts.fetch_add(1, Ordering::Relaxed);
+            if number < MOST_LAYOUTS {
+                let Ok::<_, Infallible>(_) = known.laid_out.find_or_add(number, || Ok(Some(Arc::new(kernel))));
+            }
+        }
+    }
+}

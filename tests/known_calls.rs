@@ -1,0 +1,243 @@
+//! Calls of flat arrays, and of arrays laid out like those of an earlier call, take a short way from the second call on: it
+//! must give the bits and the errors of the long way.
+
+use fuselet::{BackendChoice, CallError, Engine, Input, TensorMut, TensorRef};
+
+const CHAIN: &str = "silu(x * scale + b) * 0.7 + r";
+
+fn engine() -> Engine {
+    Engine::builder().backend(BackendChoice::Interpreter).threads(1).build().expect("the interpreter runs everywhere")
+}
+
+fn ramp(n: usize, step: f32) -> Vec<f32> {
+    (0..n).map(|at| (at as f32 - 7.0) * step).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn later_calls_of_any_length_equal_first_calls_bit_for_bit() {
+    let kept = engine().compile(CHAIN).expect("it is valid");
+    // The empty and the one-element call come first: they must not decide about the others.
+    for n in [0, 1, 2, 5, 16, 33, 1000] {
+        let (x, b, r) = (ramp(n, 0.5), ramp(n, -0.25), ramp(n, 2.0));
+        let inputs: [(&str, &dyn Input); 4] = [("x", &x), ("scale", &1.5f32), ("b", &b), ("r", &r)];
+        let mut expected = vec![0.0f32; n];
+        engine().compile(CHAIN).expect("it is valid").call(&inputs, &mut expected).expect("the call fits");
+        for _ in 0..3 {
+            let mut y = vec![0.0f32; n];
+            kept.call(&inputs, &mut y).expect("the call fits");
+            assert_eq!(bits(&y), bits(&expected), "{n} elements");
+        }
+    }
+}
+
+#[test]
+fn a_number_in_place_of_an_array_is_a_kernel_of_its_own() {
+    let f = engine().compile("x - y").expect("it is valid");
+    let (a, mut out) = ([5.0f32, 6.0, 7.0], [0.0f32; 3]);
+    for _ in 0..2 {
+        f.call(&[("x", &a), ("y", &[1.0f32, 2.0, 3.0])], &mut out).expect("the call fits");
+        assert_eq!(out, [4.0, 4.0, 4.0]);
+        f.call(&[("x", &a), ("y", &1.0f32)], &mut out).expect("the call fits");
+        assert_eq!(out, [4.0, 5.0, 6.0]);
+        f.call(&[("x", &1.0f32), ("y", &a)], &mut out).expect("the call fits");
+        assert_eq!(out, [-4.0, -5.0, -6.0]);
+    }
+}
+
+#[test]
+fn transposed_arrays_of_the_same_shape_are_not_taken_for_flat() {
+    let f = engine().compile("x - y").expect("it is valid");
+    let data = [1.0f32, 2.0, 3.0, 4.0];
+    let straight = TensorRef::new(&data, &[2, 2]).expect("it fits");
+    let transposed = TensorRef::strided(&data, &[2, 2], &[1, 2], 0).expect("it fits");
+    let mut out = [9.0f32; 4];
+    for _ in 0..2 {
+        f.call(&[("x", &straight), ("y", &straight)], &mut TensorMut::new(&mut out, &[2, 2]).expect("it fits"))
+            .expect("the call fits");
+        assert_eq!(out, [0.0; 4]);
+        f.call(&[("x", &straight), ("y", &transposed)], &mut TensorMut::new(&mut out, &[2, 2]).expect("it fits"))
+            .expect("the call fits");
+        assert_eq!(out, [0.0, -1.0, 1.0, 0.0]);
+    }
+}
+
+#[test]
+fn errors_are_the_same_after_a_call_that_fitted() {
+    let f = engine().compile("x + y").expect("it is valid");
+    let a = [1.0f32, 2.0, 3.0];
+    let mut out = [0.0f32; 3];
+    for _ in 0..2 {
+        f.call(&[("x", &a), ("y", &a)], &mut out).expect("the call fits");
+    }
+    let error = |inputs: &[(&str, &dyn Input)]| f.call(inputs, &mut [0.0f32; 3]).expect_err("the call does not fit");
+    assert!(matches!(error(&[("x", &a)]), CallError::MissingInput { .. }));
+    assert!(matches!(error(&[("x", &a), ("z", &a)]), CallError::UnknownInput { .. }));
+    assert!(matches!(error(&[("x", &a), ("y", &a), ("y", &a)]), CallError::RepeatedInput { .. }));
+    assert!(matches!(error(&[("x", &a), ("y", &[1.0f64, 2.0, 3.0])]), CallError::Dtype { .. }));
+    assert!(matches!(error(&[("x", &a), ("y", &[1.0f32, 2.0])]), CallError::Shape(_)));
+    assert!(matches!(error(&[("x", &1.0f32), ("y", &2.0f32)]), CallError::OutputShape { .. }));
+    f.call(&[("y", &[10.0f32, 10.0, 10.0]), ("x", &a)], &mut out).expect("any order of names fits");
+    assert_eq!(out, [11.0, 12.0, 13.0]);
+}
+
+#[test]
+fn raw_calls_equal_checked_calls_bit_for_bit() {
+    let f = engine().compile(CHAIN).expect("it is valid");
+    let (x, b, r, scale) = (ramp(33, 0.5), ramp(33, -0.25), ramp(33, 2.0), 1.5f32);
+    let inputs: [(&str, &dyn Input); 4] = [("x", &x), ("scale", &scale), ("b", &b), ("r", &r)];
+    let mut expected = vec![0.0f32; 33];
+    f.call(&inputs, &mut expected).expect("the call fits");
+    let signature =
+        inputs.iter().fold(fuselet::Signature::new(), |signature, (name, x)| signature.with_input(name, *x));
+    let kernel = f.kernel_for(&signature).expect("the signature fits");
+    let pointer = |name: &str| match name {
+        "x" => x.as_ptr().cast::<u8>(),
+        "b" => b.as_ptr().cast(),
+        "r" => r.as_ptr().cast(),
+        _ => std::ptr::from_ref(&scale).cast(),
+    };
+    let pointers: Vec<*const u8> = f.inputs().iter().map(|name| pointer(name)).collect();
+    let mut y = vec![0.0f32; 33];
+    // SAFETY: the arrays are those of the signature, in the function's order; the output is none of them.
+    unsafe { kernel.call_raw(&pointers, &[y.as_mut_ptr().cast()]) }.expect("there are no temporaries");
+    assert_eq!(bits(&y), bits(&expected));
+}
+
+/// A matrix with gaps between its rows, as a view.
+fn padded(data: &[f32], rows: usize, columns: usize) -> TensorRef<'_> {
+    TensorRef::strided(data, &[rows, columns], &[columns as isize + 3, 1], 0).expect("it fits")
+}
+
+#[test]
+fn layouts_met_before_equal_first_calls_bit_for_bit() {
+    let kept = engine().compile(CHAIN).expect("it is valid");
+    let data = ramp(400, 0.25);
+    // More shapes than a function keeps layouts; each several times, in turns.
+    for round in 0..3 {
+        for columns in [1, 2, 3, 5, 16, 17, 20, 31, 32, 33, 40] {
+            let rows = 7;
+            let x = padded(&data, rows, columns);
+            let bias = TensorRef::new(&data[5..][..columns], &[columns]).expect("it fits");
+            let column = TensorRef::new(&data[9..][..rows], &[rows, 1]).expect("it fits");
+            let inputs: [(&str, &dyn Input); 4] = [("x", &x), ("scale", &1.5f32), ("b", &bias), ("r", &column)];
+            let shape = [rows, columns];
+            let mut expected = vec![0.0f32; rows * columns];
+            let fresh = engine().compile(CHAIN).expect("it is valid");
+            fresh.call(&inputs, &mut TensorMut::new(&mut expected, &shape).expect("it fits")).expect("the call fits");
+            let mut y = vec![0.0f32; rows * columns];
+            kept.call(&inputs, &mut TensorMut::new(&mut y, &shape).expect("it fits")).expect("the call fits");
+            assert_eq!(bits(&y), bits(&expected), "{columns} columns, round {round}");
+        }
+    }
+}
+
+#[test]
+fn halves_and_transposed_arrays_are_laid_out_anew_where_they_must() {
+    let f = engine().compile("glu(x) + y").expect("it is valid");
+    let (data, y) = (ramp(64, 0.5), ramp(32, 1.0));
+    let views = [
+        TensorRef::new(&data, &[4, 16]).expect("it fits"),
+        TensorRef::strided(&data, &[4, 16], &[1, 4], 0).expect("it fits"),
+        TensorRef::strided(&data, &[4, 16], &[-16, 1], 48).expect("it fits"),
+    ];
+    let addend = TensorRef::new(&y, &[4, 8]).expect("it fits");
+    for _ in 0..2 {
+        for view in &views {
+            let call = |f: &fuselet::Fused| {
+                let mut out = vec![0.0f32; 32];
+                f.call(&[("x", view), ("y", &addend)], &mut TensorMut::new(&mut out, &[4, 8]).expect("it fits"))
+                    .expect("the call fits");
+                bits(&out)
+            };
+            assert_eq!(call(&f), call(&engine().compile("glu(x) + y").expect("it is valid")));
+        }
+    }
+}
+
+#[test]
+fn calls_in_place_are_known_again() {
+    let f = engine().compile("x * scale + b |> silu").expect("it is valid");
+    let b = ramp(8, 0.5);
+    let start = ramp(40, 0.25);
+    let mut expected: Vec<f32> = start.clone();
+    let mut kept: Vec<f32> = start.clone();
+    for _ in 0..4 {
+        let inputs: [(&str, &dyn Input); 2] = [("scale", &0.9f32), ("b", &b)];
+        let fresh = engine().compile("x * scale + b |> silu").expect("it is valid");
+        let mut matrix = TensorMut::new(&mut expected, &[5, 8]).expect("it fits");
+        fresh.call_in_place(("x", &mut matrix), &inputs).expect("the call fits");
+        let mut matrix = TensorMut::new(&mut kept, &[5, 8]).expect("it fits");
+        f.call_in_place(("x", &mut matrix), &inputs).expect("the call fits");
+        assert_eq!(bits(&kept), bits(&expected));
+    }
+    assert_ne!(bits(&kept), bits(&start));
+}
+
+#[test]
+fn errors_are_the_same_after_a_layout_was_met() {
+    let f = engine().compile("x + y").expect("it is valid");
+    let data = ramp(40, 1.0);
+    let matrix = |data| TensorRef::new(data, &[3, 4]).expect("it fits");
+    let (x, row) = (matrix(&data[..12]), TensorRef::new(&data[20..24], &[4]).expect("it fits"));
+    let call = |inputs: &[(&str, &dyn Input)], shape: &[usize]| {
+        let mut out = vec![-1.0f32; shape.iter().product()];
+        let result = f.call(inputs, &mut TensorMut::new(&mut out, shape).expect("it fits"));
+        assert!(result.is_ok() || out.iter().all(|value| *value == -1.0), "nothing is written where a call fails");
+        result
+    };
+    for _ in 0..2 {
+        call(&[("x", &x), ("y", &row)], &[3, 4]).expect("the call fits");
+    }
+    let column = TensorRef::new(&data[20..23], &[3]).expect("it fits");
+    let error = |result: Result<(), CallError>| result.expect_err("the call does not fit");
+    assert!(matches!(error(call(&[("x", &x), ("y", &column)], &[3, 4])), CallError::Shape(_)));
+    assert!(matches!(error(call(&[("x", &x), ("y", &row)], &[4, 3])), CallError::OutputShape { .. }));
+    assert!(matches!(error(call(&[("x", &x), ("z", &row)], &[3, 4])), CallError::UnknownInput { .. }));
+    assert!(matches!(error(call(&[("x", &x)], &[3, 4])), CallError::MissingInput { .. }));
+    call(&[("y", &row), ("x", &x)], &[3, 4]).expect("any order of names fits");
+}
+
+#[test]
+fn an_output_that_reaches_into_an_input_is_refused_after_a_layout_was_met() {
+    let f = engine().compile("x + y").expect("it is valid");
+    let row = [1.0f32, 2.0, 3.0, 4.0];
+    let mut memory = ramp(40, 1.0);
+    let base = memory.as_mut_ptr();
+    let call = |offset: usize| {
+        // SAFETY: both views lie in `memory`; the call refuses what overlaps without being the same.
+        let (x, mut out) = unsafe {
+            (
+                TensorRef::from_raw_parts(base, &[3, 4], &[4, 1]).expect("it fits"),
+                TensorMut::from_raw_parts(base.add(offset), &[3, 4], &[4, 1]).expect("it fits"),
+            )
+        };
+        f.call(&[("x", &x), ("y", &row)], &mut out)
+    };
+    for _ in 0..2 {
+        call(12).expect("they do not overlap");
+        call(0).expect("it is the same array");
+        assert!(matches!(call(4), Err(CallError::Overlap { .. })));
+        assert!(matches!(call(11), Err(CallError::Overlap { .. })));
+    }
+    // Interleaved with an input of another layout that begins elsewhere.
+    let g = engine().compile("x * 2").expect("it is valid");
+    let strided = |offset: usize| {
+        // SAFETY: as above.
+        let (x, mut out) = unsafe {
+            (
+                TensorRef::from_raw_parts(base, &[8], &[2]).expect("it fits"),
+                TensorMut::from_raw_parts(base.add(offset), &[8], &[2]).expect("it fits"),
+            )
+        };
+        g.call(&[("x", &x)], &mut out)
+    };
+    for _ in 0..2 {
+        strided(16).expect("they do not overlap");
+        strided(0).expect("it is the same array");
+        assert!(matches!(strided(2), Err(CallError::Overlap { .. })));
+    }
+}
