@@ -143,14 +143,18 @@ pub fn backend_alone(choice: BackendChoice, isa: Isa) -> Option<Arc<dyn Backend>
     }
 }
 
-/// The arrays of a function of `n` elements, by the names of its inputs: `b` and `v` are rows, `scale` is a number, all
-/// others are full.
+/// The arrays of a function of `n` elements, as [`arrays_of`] makes them.
 pub fn arrays(function: &Fused, n: usize) -> Vec<Rc<Array>> {
-    let full = [n.div_ceil(WIDTH), n.min(WIDTH)];
+    arrays_of(function, &[n.div_ceil(WIDTH), n.min(WIDTH)])
+}
+
+/// The arrays of a function by the names of its inputs: `b` and `v` are rows, `scale` is a number, all others have the
+/// full shape.
+pub fn arrays_of(function: &Fused, full: &[usize]) -> Vec<Rc<Array>> {
     let make = |(at, name): (usize, &String)| match name.as_str() {
-        "b" | "v" => Array::normal(at as u64 + 1, &full[1..]),
+        "b" | "v" => Array::normal(at as u64 + 1, &full[full.len() - 1..]),
         "scale" => Array::number(1.25),
-        _ => Array::normal(at as u64 + 1, &full),
+        _ => Array::normal(at as u64 + 1, full),
     };
     function.inputs().iter().enumerate().map(make).collect()
 }
@@ -166,6 +170,11 @@ impl Case {
     /// A function of these inputs, in its own order; called once, so that it is compiled.
     pub fn new(engine: &Engine, text: &str, fusion: Fusion, inputs: Vec<Rc<Array>>) -> Case {
         let function = engine.compile_with(text, fusion).unwrap_or_else(|error| panic!("{text}: {error}"));
+        Case::of(function, inputs)
+    }
+
+    /// This function of these inputs, in its own order; called once, so that it is compiled.
+    pub fn of(function: Fused, inputs: Vec<Rc<Array>>) -> Case {
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape.clone()).collect();
         let shape = function.output_shapes(&shapes).expect("the shapes fit").swap_remove(0);
         let output = Array::zeros(0, &shape);
