@@ -32,7 +32,7 @@ fn handwritten_kernels(criterion: &mut Criterion) {
                 group.bench_function(hand, |bencher| {
                     bencher.iter(|| handwritten::run(kernels, name, &case.inputs, output.data_mut()));
                 });
-                group.bench_function(BenchmarkId::new(*backend, size_name(n)), |bencher| bencher.iter(|| case.call()));
+                group.bench_function(BenchmarkId::new(*backend, size_name(n)), |bencher| bencher.iter(case.raw()));
             }
         }
         group.finish();

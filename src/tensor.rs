@@ -450,7 +450,10 @@ pub trait Output {
 
 #[inline]
 fn flat<T: Element>(data: &[T]) -> TensorRef<'_> {
-    TensorRef { placement: Placement::run(data.as_ptr().cast_mut().cast(), T::DTYPE, data.len()), lifetime: PhantomData }
+    TensorRef {
+        placement: Placement::run(data.as_ptr().cast_mut().cast(), T::DTYPE, data.len()),
+        lifetime: PhantomData,
+    }
 }
 
 #[inline]

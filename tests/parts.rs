@@ -8,9 +8,16 @@ mod backend_suite;
 
 use backend_suite::random::{Choices, random_pass};
 use fuselet::dtype::Dtype;
-use fuselet::lane::{Instruction, LaneBuilder, Layout, MOST_SCRATCH, Operand, OperandId, Pass, Role, Split, split};
-use fuselet::lane::{PartOperand, Value};
+use fuselet::lane::{self, Instruction, LaneBuilder, Layout, MOST_SCRATCH, Operand, OperandId, PartOperand, Pass};
+use fuselet::lane::{Role, Split, Value};
 use proptest::prelude::*;
+
+/// What counts as long here.
+const LONG: usize = 36;
+
+fn split(pass: &Pass) -> Option<Split> {
+    lane::split(pass, LONG)
+}
 
 fn operand(role: Role, layout: Layout) -> Operand {
     Operand { role, dtype: Dtype::F32, layout, name: format!("{role:?}") }
@@ -46,7 +53,7 @@ fn operations(split: &Split) -> Vec<usize> {
 
 #[test]
 fn short_passes_stay_whole() {
-    assert!(split(&pass(|builder, x, scale| chain(builder, x, scale, 36))).is_none());
+    assert!(split(&pass(|builder, x, scale| chain(builder, x, scale, LONG))).is_none());
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub mod lanes;
 pub mod rows;
 pub mod timing;
 
-use fuselet::backend::{Backend, cranelift::Cranelift};
+use fuselet::backend::{Backend, InParts, cranelift::Cranelift};
 use fuselet::{
     BackendChoice, Engine, EngineError, Fused, Fusion, Input, Isa, Kernel, Output, Signature, TensorMut, TensorRef,
 };
@@ -136,9 +136,9 @@ pub fn backends() -> Vec<(&'static str, Engine)> {
 /// A backend without an engine, to time it alone; none for the interpreter, which makes no code.
 pub fn backend_alone(choice: BackendChoice, isa: Isa) -> Option<Arc<dyn Backend>> {
     match choice {
-        BackendChoice::Cranelift => Some(Arc::new(Cranelift::new(isa).ok()?)),
+        BackendChoice::Cranelift => Some(Arc::new(InParts { inner: Cranelift::new(isa).ok()? })),
         #[cfg(target_arch = "x86_64")]
-        BackendChoice::Wide => Some(Arc::new(fuselet::backend::wide::Wide::new(isa).ok()?)),
+        BackendChoice::Wide => Some(Arc::new(InParts { inner: fuselet::backend::wide::Wide::new(isa).ok()? })),
         _ => None,
     }
 }
@@ -196,6 +196,21 @@ impl Case {
         let inputs: SmallVec<[(&str, &dyn Input); 8]> =
             names.iter().zip(&self.inputs).map(|(name, array)| (name.as_str(), array.as_ref() as &dyn Input)).collect();
         self.function.call(&inputs, &mut self.output).expect("the call fits");
+    }
+
+    /// Calls of the kernel for these inputs without any check: the loop, and what it costs to enter it.
+    pub fn raw(&mut self) -> impl FnMut() + use<> {
+        let kernel = self.kernel();
+        let inputs = self.inputs.clone();
+        let pointers: Vec<*const u8> = inputs.iter().map(|input| input.data().as_ptr().cast()).collect();
+        let mut output = Array::zeros(0, &self.output.shape);
+        move || {
+            let outputs = [output.data_mut().as_mut_ptr().cast::<u8>()];
+            // SAFETY: the arrays are those of the kernel's signature and live in the closure (`inputs` too, whose
+            // addresses do not change); the output is none of them.
+            unsafe { kernel.call_raw(&pointers, &outputs) }.expect("no temporaries");
+            std::hint::black_box(&inputs);
+        }
     }
 
     /// The kernel for these inputs.

@@ -49,6 +49,11 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Whether the machine it compiles for has a fused multiply-add; lowering asks before it writes programs.
     fn has_fma(&self) -> bool;
 
+    /// Bodies of more operations than this are better run as several loops ([`crate::lane::split`]).
+    fn long_body(&self) -> usize {
+        usize::MAX
+    }
+
     /// Compiles a pass. The pass obeys [`Pass::verify`].
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! A loop's turns overlap only as far as the machine looks ahead. The chain of dependent operations of a long body is
 //! longer than that, so the end of one turn and the beginning of the next do not overlap, and arithmetic units wait:
-//! gelu, then tanh, then mish in one loop took longer than in three (4.2 ns an element against 3.5 at 128 bits, 1.73
+//! gelu, then tanh, then mish in one loop take longer than in three (4.1 ns an element against 3.2 at 128 bits, 1.73
 //! against 1.25 at 512, on a Zen 4). A cut costs a store and a load that stay in L1, a few percent of what lies
 //! between two cuts.
 //!
@@ -44,9 +44,6 @@ pub enum PartOperand {
     Scratch(usize),
 }
 
-/// Passes of at most this many operations are left whole, and parts get little longer. The longest kernel of a single
-/// activation has 35; of two short ones together, such as tanh and sigmoid, about 40 gain from a cut.
-const LONG_BODY: usize = 36;
 /// What keeping a value costs, in operations: a store, a load, and the address of each.
 const KEEPING: usize = 3;
 /// What a loop of its own costs, in operations.
@@ -54,14 +51,14 @@ const LOOP: usize = 4;
 /// Passes that would need more scratch operands than this stay whole: tiles would be short.
 pub const MOST_SCRATCH: usize = 32;
 
-/// Cuts a pass if it is long, and if it gains by it.
-pub fn split(pass: &Pass) -> Option<Split> {
-    let long = pass.program.operation_count() > LONG_BODY;
+/// Cuts a pass if it has more than `long_body` operations, and if it gains by it. Parts get little longer than that.
+pub fn split(pass: &Pass, long_body: usize) -> Option<Split> {
+    let long = pass.program.operation_count() > long_body;
     if !long || pass.operands.iter().any(|operand| operand.role == Role::Accumulate) {
         return None;
     }
     let uniform = pass.uniform();
-    let cuts = best_cuts(&pass.program, &uniform)?;
+    let cuts = best_cuts(&pass.program, &uniform, long_body)?;
     let split = Splitter { pass, uniform: &uniform, cuts: &cuts }.split();
     (split.scratch <= MOST_SCRATCH).then_some(split)
 }
@@ -72,12 +69,12 @@ fn is_kept(program: &LaneProgram, uniform: &[bool], value: usize) -> bool {
 }
 
 /// What a part of so many operations costs: more than their number where the machine cannot look beyond it.
-fn body_cost(operations: usize) -> usize {
-    operations + operations.saturating_sub(LONG_BODY)
+fn body_cost(operations: usize, long_body: usize) -> usize {
+    operations + operations.saturating_sub(long_body)
 }
 
 /// The places of the cuts that cost least: a cut at `i` is before instruction `i`. `None` if none is worth it.
-fn best_cuts(program: &LaneProgram, uniform: &[bool]) -> Option<Vec<usize>> {
+fn best_cuts(program: &LaneProgram, uniform: &[bool], long_body: usize) -> Option<Vec<usize>> {
     let values = program.instructions.iter().take_while(|instruction| instruction.result().is_some()).count();
     // Operations before each place.
     let mut operations = vec![0; values + 1];
@@ -114,12 +111,12 @@ fn best_cuts(program: &LaneProgram, uniform: &[bool]) -> Option<Vec<usize>> {
             if length == 0 || (begin > 0 && operations[begin] == 0) {
                 continue;
             }
-            let cost = before + body_cost(length) + LOOP + crossing * KEEPING;
+            let cost = before + body_cost(length, long_body) + LOOP + crossing * KEEPING;
             if best[end].is_none_or(|(known, _)| cost < known) {
                 best[end] = Some((cost, begin));
             }
             // Longer parts only cost more, once there is a choice.
-            if length > 4 * LONG_BODY {
+            if length > 4 * long_body {
                 break;
             }
         }

@@ -25,7 +25,8 @@ struct Tiles(#[allow(dead_code, reason = "only code of parts reads and writes it
 
 /// Compiles long passes in parts, all others as they are.
 ///
-/// For backends that make one loop of a pass. In the interpreter every operation is a loop over a tile already.
+/// For backends that make one loop of a pass; what is long, [`Backend::long_body`] says. In the interpreter every operation
+/// is a loop over a tile already.
 #[derive(Debug)]
 pub struct InParts<B> {
     /// What compiles the parts.
@@ -41,8 +42,12 @@ impl<B: Backend> Backend for InParts<B> {
         self.inner.has_fma()
     }
 
+    fn long_body(&self) -> usize {
+        self.inner.long_body()
+    }
+
     fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {
-        let Some(split) = lane::split(pass) else { return self.inner.compile(pass) };
+        let Some(split) = lane::split(pass, self.inner.long_body()) else { return self.inner.compile(pass) };
         let parts = split
             .parts
             .into_iter()

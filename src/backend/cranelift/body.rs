@@ -1,7 +1,8 @@
 //! The body of the loop: lane operations as Cranelift instructions on 128-bit vectors.
 //!
 //! Compilation runs without Cranelift's optimiser, so what is written here is what is executed:
-//! - the constants used most are loaded once, in the entry block; the others beside each use, which keeps registers free;
+//! - the constants used most are loaded once, in the entry block; the others beside each use, once for all vectors of a
+//!   turn, which keeps registers free;
 //! - `min`, `max` and `select` take the shapes that become one instruction on x86-64;
 //! - there, signs are changed by masks that are constants too, since Cranelift would build them anew each time.
 
@@ -177,9 +178,36 @@ impl<'a> Body<'a> {
     /// Whether a value is needed after the instruction at `index`, or stays in its register anyway.
     fn outlives(&self, value: crate::lane::Value, index: usize) -> bool {
         match self.pass.program.instruction(value) {
-            Instruction::Constant { kind, bits } => self.hoisted.contains_key(&constant_key(*kind, *bits)),
+            Instruction::Constant { .. } => self.is_hoisted(value) || self.shares(index, value),
             _ => self.last_uses[value.index()] > index,
         }
+    }
+
+    fn is_hoisted(&self, value: crate::lane::Value) -> bool {
+        match self.pass.program.instruction(value) {
+            Instruction::Constant { kind, bits } => self.hoisted.contains_key(&constant_key(*kind, *bits)),
+            _ => false,
+        }
+    }
+
+    /// Whether the vectors of a turn share one load of a constant that the instruction at `index` reads. A load each is
+    /// better where the instruction writes over the constant because everything else is still needed.
+    pub(super) fn shares(&self, index: usize, constant: crate::lane::Value) -> bool {
+        let instruction = &self.pass.program.instructions[index];
+        let is_constant = |value| matches!(self.pass.program.instruction(value), Instruction::Constant { .. });
+        if !is_constant(constant) || self.is_hoisted(constant) {
+            return false;
+        }
+        let Instruction::Apply { op, .. } = instruction else { return true };
+        let fused = matches!(op, LaneOp::Fma | LaneOp::Fms | LaneOp::Fnma);
+        let keeps_arguments = self.target.x86 && self.target.level > Isa::Baseline && !fused;
+        if keeps_arguments || !swaps(*op) {
+            return true;
+        }
+        let [first, second, ..] = *instruction.arguments() else { return true };
+        let other = if constant == first { second } else { first };
+        // An addend is never written over, nor a constant beside a value that ends here.
+        (constant != first && constant != second) || (!is_constant(other) && self.last_uses[other.index()] <= index)
     }
 
     /// An argument's vector.

@@ -67,6 +67,11 @@ impl Backend for Wide {
         true
     }
 
+    fn long_body(&self) -> usize {
+        // Twice the registers let bodies of about 40 operations be interleaved, which then lose 10 % by being cut.
+        if self.isa == Isa::Avx512 { 36 } else { 31 }
+    }
+
     fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {
         debug_assert_eq!(pass.verify(), Ok(()));
         let target = Target { masks: self.isa == Isa::Avx512, dtype: pass.program.dtype };
