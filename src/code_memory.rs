@@ -1,23 +1,23 @@
 //! Executable memory: machine code goes in as bytes, comes out as a function, and is freed when the last user is gone.
 //!
 //! The memory is `cranelift-jit`'s, behind cranelift's `Module` trait (so that the same bytes can go to
-//! `cranelift-object` for ahead-of-time export). A module can only be freed as a whole, so every piece of code has a
+//! `cranelift-object` for ahead-of-time export). A module can only be freed as a whole, so what is published together has a
 //! module, and with it a mapping, of its own; that is also what makes single kernels freeable from a cache.
 //!
 //! Invariants:
 //! 1. Pages are writable while the code is copied in and executable afterwards, never both (W^X).
 //! 2. Code is position-independent and complete: it refers to nothing outside itself, so there are no relocations.
-//! 3. A mapping lives exactly as long as its [`Executable`]; also on the paths where publishing fails.
+//! 3. A mapping lives exactly as long as the [`Executable`]s published into it; also on the paths where publishing fails.
 
 use crate::lane::OperandArgument;
 use cranelift::codegen::ir::Signature;
 use cranelift::codegen::isa::{CallConv, OwnedTargetIsa};
 use cranelift::codegen::settings::{self, Configurable as _};
 use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{Linkage, Module as _, ModuleError};
+use cranelift_module::{Module as _, ModuleError};
 use std::fmt;
 use std::mem::ManuallyDrop;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use thiserror::Error;
 
 /// Why code could not be made executable.
@@ -47,14 +47,8 @@ pub struct Executable {
     function: PassFunction,
     size: usize,
     /// Keeps the mapping; never looked at again.
-    _memory: OwnedModule,
+    _memory: Arc<OwnedModule>,
 }
-
-// SAFETY: the code is immutable once published, and the module is only touched again by `drop`, which has the value to
-// itself. Freeing is `munmap` or its like, which any thread may call.
-unsafe impl Send for Executable {}
-// SAFETY: shared users read the function pointer and the size, and run or read immutable pages.
-unsafe impl Sync for Executable {}
 
 impl Executable {
     /// Copies machine code into memory of its own and makes it executable. The first byte is the entry, which is a
@@ -63,22 +57,40 @@ impl Executable {
     /// # Errors
     /// Where the system gives no executable memory.
     pub fn publish(code: &[u8], alignment: u64) -> Result<Executable, CodeMemoryError> {
-        if code.is_empty() {
+        let mut published = Executable::publish_all(std::slice::from_ref(&code), alignment)?;
+        published.pop().ok_or(CodeMemoryError::Empty)
+    }
+
+    /// The same for several functions that live and die together: they share a mapping, which costs more to make than
+    /// small code does to write.
+    ///
+    /// # Errors
+    /// As [`Executable::publish`].
+    pub fn publish_all(codes: &[impl AsRef<[u8]>], alignment: u64) -> Result<Vec<Executable>, CodeMemoryError> {
+        if codes.iter().any(|code| code.as_ref().is_empty()) {
             return Err(CodeMemoryError::Empty);
         }
         let isa = host()?;
         let mut memory = OwnedModule::new(isa.clone());
         let refused = |error: ModuleError| CodeMemoryError::Refused(error.to_string());
-        // The signature is a formality: nothing inside the module calls the function.
+        // The signature is a formality: nothing inside the module calls the functions.
         let signature = Signature::new(CallConv::triple_default(isa.triple()));
-        let id = memory.0.declare_function("pass", Linkage::Local, &signature).map_err(refused)?;
-        memory.0.define_function_bytes(id, alignment, code, &[]).map_err(refused)?;
+        let mut functions = Vec::with_capacity(codes.len());
+        for code in codes {
+            let id = memory.0.declare_anonymous_function(&signature).map_err(refused)?;
+            memory.0.define_function_bytes(id, alignment, code.as_ref(), &[]).map_err(refused)?;
+            functions.push(id);
+        }
         memory.0.finalize_definitions().map_err(refused)?;
-        let entry = memory.0.get_finalized_function(id);
-        // SAFETY: a pointer to code is as large as a function pointer on every target Cranelift has, and not null. That
-        // the bytes are a function of this type is what the caller of `call` vouches for.
-        let function = unsafe { std::mem::transmute::<*const u8, PassFunction>(entry) };
-        Ok(Executable { function, size: code.len(), _memory: memory })
+        let entries: Vec<*const u8> = functions.iter().map(|id| memory.0.get_finalized_function(*id)).collect();
+        let memory = Arc::new(memory);
+        let published = entries.into_iter().zip(codes).map(|(entry, code)| {
+            // SAFETY: a pointer to code is as large as a function pointer on every target Cranelift has, and not null.
+            // That the bytes are a function of this type is what the caller of `call` vouches for.
+            let function = unsafe { std::mem::transmute::<*const u8, PassFunction>(entry) };
+            Executable { function, size: code.as_ref().len(), _memory: memory.clone() }
+        });
+        Ok(published.collect())
     }
 
     /// Calls the code.
@@ -113,6 +125,12 @@ impl fmt::Debug for Executable {
 /// A module that frees its memory when dropped; `JITModule` on its own leaks it, by design.
 struct OwnedModule(ManuallyDrop<JITModule>);
 
+// SAFETY: once its code is published a module is only touched by its own `drop`, which has it to itself. Freeing is
+// `munmap` or its like, which any thread may call.
+unsafe impl Send for OwnedModule {}
+// SAFETY: nobody does anything with a shared module but keep it.
+unsafe impl Sync for OwnedModule {}
+
 impl OwnedModule {
     fn new(isa: OwnedTargetIsa) -> OwnedModule {
         // Code that refers to nothing asks for no library function.
@@ -125,8 +143,8 @@ impl Drop for OwnedModule {
     fn drop(&mut self) {
         // SAFETY: taken once, here, and never used after.
         let module = unsafe { ManuallyDrop::take(&mut self.0) };
-        // SAFETY: the only pointer into the memory is the one in `Executable`, which is being dropped (or was never
-        // made); a call borrows the `Executable`, so none is running.
+        // SAFETY: the only pointers into the memory are those in `Executable`s, the last of which is being dropped (or
+        // none was made); a call borrows its `Executable`, so none is running.
         unsafe { module.free_memory() };
     }
 }
@@ -158,6 +176,20 @@ mod tests {
             assert_eq!(executable.bytes(), code);
             assert_eq!(executable.address() as u64 % alignment, 0);
         }
+    }
+
+    #[test]
+    fn functions_published_together_stay_until_the_last_one_is_dropped() {
+        let codes: [Vec<u8>; 3] = [vec![0xc3; 70], vec![0x90; 5000], vec![0xcc; 1]];
+        let mut published = Executable::publish_all(&codes, 64).expect("this machine runs generated code");
+        for (executable, code) in published.iter().zip(&codes) {
+            assert_eq!(executable.bytes(), code);
+            assert_eq!(executable.address() % 64, 0);
+        }
+        let last = published.pop().expect("there are three");
+        drop(published);
+        assert_eq!(last.bytes(), codes[2]);
+        assert_eq!(Executable::publish_all(&[&codes[0][..], &[]], 16).map(|_| ()), Err(CodeMemoryError::Empty));
     }
 
     #[test]

@@ -59,6 +59,14 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// What is missing; the engine then falls back to the interpreter.
     fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError>;
+
+    /// Compiles passes that live and die together, such as the parts of a long one; their code may share memory.
+    ///
+    /// # Errors
+    /// As [`Backend::compile`], for the first pass that cannot be compiled.
+    fn compile_all(&self, passes: &[Pass]) -> Result<Vec<Arc<dyn Code>>, BackendError> {
+        passes.iter().map(|pass| self.compile(pass)).collect()
+    }
 }
 
 /// A compiled pass. Dropping the last handle frees its memory.

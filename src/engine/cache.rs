@@ -7,6 +7,7 @@ use super::Compiled;
 use crate::dtype::Dtype;
 use crate::lane::{LaneProgram, Layout, Pass, Role};
 use lru::LruCache;
+use rustc_hash::FxBuildHasher;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -17,14 +18,16 @@ struct Key {
 }
 
 type Entry = Arc<OnceLock<Compiled>>;
+/// Keys are long, so a quick hash counts.
+type Entries = LruCache<Key, Entry, FxBuildHasher>;
 
 pub(crate) struct CodeCache {
-    entries: Mutex<LruCache<Key, Entry>>,
+    entries: Mutex<Entries>,
 }
 
 impl CodeCache {
     pub(crate) fn new(capacity: NonZeroUsize) -> CodeCache {
-        CodeCache { entries: Mutex::new(LruCache::new(capacity)) }
+        CodeCache { entries: Mutex::new(LruCache::with_hasher(capacity, FxBuildHasher)) }
     }
 
     /// The code of a pass. Threads that ask for one key at once wait for one compile; other keys are not held up.
@@ -45,7 +48,7 @@ impl CodeCache {
         (entries.len(), entries.cap().get())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<Key, Entry>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
         // The map is whole between any two of its operations, so a panic elsewhere does not spoil it.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -99,33 +99,42 @@ fn best_cuts(program: &LaneProgram, uniform: &[bool], long_body: usize) -> Optio
         }
         kept[at + 1] = (not_floats == 0).then_some(alive);
     }
-    // The least cost of everything before each place, and where its last part begins.
-    let mut best: Vec<Option<(usize, usize)>> = vec![None; values + 1];
-    best[0] = Some((0, 0));
-    for end in 1..=values {
-        let Some(crossing) = (if end == values { Some(0) } else { kept[end] }) else { continue };
+    // Where a cut may be: where no more values are alive than a place before and a place behind; and the ends.
+    let alive_at = |place: usize| kept[place].unwrap_or(usize::MAX);
+    let narrow = |place: &usize| {
+        operations[*place] > 0
+            && kept[*place].is_some()
+            && alive_at(*place) <= alive_at(*place - 1)
+            && alive_at(*place) <= alive_at(*place + 1)
+    };
+    let places: Vec<usize> =
+        std::iter::once(0).chain((1..values).filter(narrow)).chain(std::iter::once(values)).collect();
+    // The least cost of everything before each of these places, and where its last part begins.
+    let mut best = vec![(0, 0); places.len()];
+    for end in 1..places.len() {
+        let kept_here = if places[end] == values { 0 } else { alive_at(places[end]) };
+        best[end] = (usize::MAX, 0);
         for begin in (0..end).rev() {
-            let Some((before, _)) = best[begin] else { continue };
-            let length = operations[end] - operations[begin];
-            // Not a part without operations, be it this one or those before it.
-            if length == 0 || (begin > 0 && operations[begin] == 0) {
-                continue;
+            let length = operations[places[end]] - operations[places[begin]];
+            let cost = best[begin].0 + body_cost(length, long_body) + LOOP + kept_here * KEEPING;
+            // A part without operations is none.
+            if length > 0 && cost < best[end].0 {
+                best[end] = (cost, begin);
             }
-            let cost = before + body_cost(length, long_body) + LOOP + crossing * KEEPING;
-            if best[end].is_none_or(|(known, _)| cost < known) {
-                best[end] = Some((cost, begin));
-            }
-            // Longer parts only cost more, once there is a choice.
-            if length > 4 * long_body {
+            // Longer parts only cost more.
+            if length > 2 * long_body {
                 break;
             }
         }
+        if best[end].0 == usize::MAX {
+            best[end] = best[end - 1];
+        }
     }
     let mut cuts = Vec::new();
-    let mut place = values;
-    while let Some((_, begin)) = best[place].filter(|(_, begin)| *begin > 0) {
-        cuts.push(begin);
-        place = begin;
+    let mut place = places.len() - 1;
+    while best[place].1 > 0 {
+        place = best[place].1;
+        cuts.push(places[place]);
     }
     cuts.reverse();
     (!cuts.is_empty()).then_some(cuts)

@@ -48,11 +48,9 @@ impl<B: Backend> Backend for InParts<B> {
 
     fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {
         let Some(split) = lane::split(pass, self.inner.long_body()) else { return self.inner.compile(pass) };
-        let parts = split
-            .parts
-            .into_iter()
-            .map(|part| Ok(PartCode { code: self.inner.compile(&part.pass)?, sources: part.sources }))
-            .collect::<Result<_, _>>()?;
+        let (passes, sources): (Vec<_>, Vec<_>) = split.parts.into_iter().map(|part| (part.pass, part.sources)).unzip();
+        let codes = self.inner.compile_all(&passes)?;
+        let parts = codes.into_iter().zip(sources).map(|(code, sources)| PartCode { code, sources }).collect();
         Ok(Arc::new(Parts::new(parts, &pass.operands, split.scratch)))
     }
 }

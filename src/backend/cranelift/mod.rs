@@ -40,17 +40,11 @@ struct Workshop {
     context: Context,
     builder: FunctionBuilderContext,
     control: ControlPlane,
-    code: Vec<u8>,
 }
 
 impl Workshop {
     fn new() -> Workshop {
-        Workshop {
-            context: Context::new(),
-            builder: FunctionBuilderContext::new(),
-            control: ControlPlane::default(),
-            code: Vec::new(),
-        }
+        Workshop { context: Context::new(), builder: FunctionBuilderContext::new(), control: ControlPlane::default() }
     }
 }
 
@@ -60,6 +54,9 @@ thread_local! {
 
 /// Programs longer than this leave so large a workshop behind that it is thrown away.
 const ORDINARY_LENGTH: usize = 2000;
+
+/// What code and the constants behind it are aligned to; no constant is larger than a vector.
+const ALIGNMENT: u64 = 64;
 
 /// `vzeroupper`, then no-operations up to 16 bytes, which keeps the alignment of everything behind.
 const CLEAR_UPPER_HALVES: [u8; 16] = [0xc5, 0xf8, 0x77, 0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x0f, 0x1f, 0x40, 0];
@@ -77,8 +74,16 @@ impl Cranelift {
         BackendError::Unsupported { backend: self.name(), pass: pass.name.clone(), reason: reason.into() }
     }
 
-    fn executable(&self, pass: &Pass, workshop: &mut Workshop) -> Result<Executable, BackendError> {
-        let Workshop { context, builder, control, code } = workshop;
+    /// The machine code of a pass.
+    fn code(&self, pass: &Pass, workshop: &mut Workshop) -> Result<Vec<u8>, BackendError> {
+        debug_assert_eq!(pass.verify(), Ok(()));
+        if pass.needs_fma() && !self.has_fma() {
+            return Err(self.unsupported(pass, "it was lowered for a machine with a fused multiply-add"));
+        }
+        if nest::needs_rounding(pass) && !self.target.has_rounding {
+            return Err(self.unsupported(pass, "rounding to integers needs SSE4.1"));
+        }
+        let Workshop { context, builder, control } = workshop;
         context.clear();
         nest::write(&mut context.func, builder, pass, &self.target);
         let compiled = context
@@ -87,14 +92,16 @@ impl Cranelift {
         if !compiled.buffer.relocs().is_empty() {
             return Err(self.unsupported(pass, "it would need library functions"));
         }
-        code.clear();
+        debug_assert!(u64::from(compiled.buffer.alignment) <= ALIGNMENT);
+        let mut code = Vec::with_capacity(CLEAR_UPPER_HALVES.len() + compiled.code_buffer().len());
         if self.target.has_upper_halves {
             code.extend_from_slice(&CLEAR_UPPER_HALVES);
         }
         code.extend_from_slice(compiled.code_buffer());
-        let alignment = u64::from(compiled.buffer.alignment).max(CLEAR_UPPER_HALVES.len() as u64);
-        Executable::publish(code, alignment)
-            .map_err(|error| BackendError::Unavailable { backend: self.name(), reason: error.to_string() })
+        if pass.program.instructions.len() > ORDINARY_LENGTH {
+            *workshop = Workshop::new();
+        }
+        Ok(code)
     }
 }
 
@@ -119,24 +126,26 @@ impl Backend for Cranelift {
     }
 
     fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {
-        debug_assert_eq!(pass.verify(), Ok(()));
-        if pass.needs_fma() && !self.has_fma() {
-            return Err(self.unsupported(pass, "it was lowered for a machine with a fused multiply-add"));
-        }
-        if nest::needs_rounding(pass) && !self.target.has_rounding {
-            return Err(self.unsupported(pass, "rounding to integers needs SSE4.1"));
-        }
+        let mut codes = self.compile_all(std::slice::from_ref(pass))?;
+        Ok(codes.pop().expect("as many codes as passes"))
+    }
+
+    fn compile_all(&self, passes: &[Pass]) -> Result<Vec<Arc<dyn Code>>, BackendError> {
+        let all = |workshop: &mut Workshop| -> Result<Vec<Vec<u8>>, BackendError> {
+            passes.iter().map(|pass| self.code(pass, workshop)).collect()
+        };
         let warm = WORKSHOP.try_with(|workshop| {
             let mut workshop = workshop.try_borrow_mut().ok()?;
-            let executable = self.executable(pass, &mut workshop);
-            if pass.program.instructions.len() > ORDINARY_LENGTH {
-                *workshop = Workshop::new();
-            }
-            Some(executable)
+            Some(all(&mut workshop))
         });
         // A thread that is ending, or compiling already, has no workshop to lend.
-        let executable = warm.ok().flatten().unwrap_or_else(|| self.executable(pass, &mut Workshop::new()))?;
-        Ok(Arc::new(CraneliftCode { executable, pass: pass.clone(), target: self.target.clone() }))
+        let codes = warm.ok().flatten().unwrap_or_else(|| all(&mut Workshop::new()))?;
+        let executables = Executable::publish_all(&codes, ALIGNMENT)
+            .map_err(|error| BackendError::Unavailable { backend: self.name(), reason: error.to_string() })?;
+        let codes = executables.into_iter().zip(passes).map(|(executable, pass)| {
+            Arc::new(CraneliftCode { executable, pass: pass.clone(), target: self.target.clone() }) as Arc<dyn Code>
+        });
+        Ok(codes.collect())
     }
 }
 

@@ -73,17 +73,29 @@ impl Backend for Wide {
     }
 
     fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {
-        debug_assert_eq!(pass.verify(), Ok(()));
-        let target = Target { masks: self.isa == Isa::Avx512, dtype: pass.program.dtype };
-        let compiled = loops::compile(pass, target).map_err(|reason| BackendError::Unsupported {
-            backend: self.name(),
-            pass: pass.name.clone(),
-            reason,
-        })?;
-        let executable = Executable::publish(&compiled.bytes, loops::ALIGNMENT as u64)
+        let mut codes = self.compile_all(std::slice::from_ref(pass))?;
+        Ok(codes.pop().expect("as many codes as passes"))
+    }
+
+    fn compile_all(&self, passes: &[Pass]) -> Result<Vec<Arc<dyn Code>>, BackendError> {
+        let mut compiled = Vec::with_capacity(passes.len());
+        for pass in passes {
+            debug_assert_eq!(pass.verify(), Ok(()));
+            let target = Target { masks: self.isa == Isa::Avx512, dtype: pass.program.dtype };
+            compiled.push(loops::compile(pass, target).map_err(|reason| BackendError::Unsupported {
+                backend: self.name(),
+                pass: pass.name.clone(),
+                reason,
+            })?);
+        }
+        let bytes: Vec<&[u8]> = compiled.iter().map(|compiled| compiled.bytes.as_slice()).collect();
+        let executables = Executable::publish_all(&bytes, loops::ALIGNMENT as u64)
             .map_err(|error| BackendError::Unavailable { backend: self.name(), reason: error.to_string() })?;
-        let accumulates = pass.operands.iter().any(|operand| operand.role == crate::lane::Role::Accumulate);
-        Ok(Arc::new(WideCode { executable, outside_frame: compiled.outside_frame, accumulates }))
+        let codes = executables.into_iter().zip(&compiled).zip(passes).map(|((executable, compiled), pass)| {
+            let accumulates = pass.operands.iter().any(|operand| operand.role == crate::lane::Role::Accumulate);
+            Arc::new(WideCode { executable, outside_frame: compiled.outside_frame, accumulates }) as Arc<dyn Code>
+        });
+        Ok(codes.collect())
     }
 }
 
