@@ -7,7 +7,7 @@
 //! them; elsewhere the passes are listed.
 
 use fuselet::backend::{Backend, BackendError, Code};
-use fuselet::lane::{OperandArgument, Pass};
+use fuselet::lane::{self, OperandArgument, Pass};
 use fuselet::{Dtype, Engine, Fusion, Signature};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -91,6 +91,28 @@ macro_rules! snapshots {
             }
         )*
     };
+}
+
+/// The parts of a long pass: how many operations, what each reads and writes, what is kept between them.
+#[test]
+fn ten_ops_in_parts() {
+    let engine = Engine::builder().custom_backend(Arc::new(Paper)).threads(1).build().unwrap();
+    let function = engine.compile("x * 1.1 + b |> gelu |> * 0.9 + r |> tanh |> relu6 |> mish |> * 1.5 + v").unwrap();
+    let signature = ["x", "b", "r", "v"].into_iter().fold(Signature::new(), |signature, name| {
+        signature.with(name, Dtype::F32, if matches!(name, "b" | "v") { &[1024] } else { &[16, 1024] }).unwrap()
+    });
+    let explanation = function.explain(&signature).unwrap();
+    let [compiled] = explanation.passes.as_slice() else { panic!("it is one pass") };
+    let split = lane::split(&compiled.pass, 36).expect("it is long");
+    let mut page = format!("{} · {} operations\n", compiled.pass.name, compiled.pass.program.operation_count());
+    for part in &split.parts {
+        let operands = part.pass.operands.iter().map(|operand| format!("{} {:?}", operand.name, operand.role));
+        let operands = operands.collect::<Vec<_>>().join(", ").to_lowercase();
+        writeln!(page, "  {} operations · {operands}", part.pass.program.operation_count()).unwrap();
+    }
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("ten_ops_in_parts", page);
+    });
 }
 
 snapshots! {

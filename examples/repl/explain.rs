@@ -61,6 +61,9 @@ pub fn plan(out: &mut dyn Write, explanation: &Explanation) -> Result<(), Error>
 pub fn lane(out: &mut dyn Write, passes: &[Compiled]) -> Result<(), Error> {
     for compiled in passes {
         writeln!(out, "{}", compiled.pass.to_string().trim_end())?;
+        if let Some(arrangement) = compiled.code.arrangement() {
+            writeln!(out, "  ; {arrangement}")?;
+        }
         writeln!(out)?;
     }
     none_if_empty(out, passes)
@@ -131,6 +134,9 @@ pub fn summary(out: &mut dyn Write, bound: &Bound<'_>, unfused: &Bound<'_>, writ
         let lead = if index == 0 { "lane     " } else { "         " };
         let name = if explanation.passes.len() > 1 { format!("{}: ", compiled.pass.name) } else { String::new() };
         let _ = writeln!(lanes, "{lead}{name}{numbers}");
+        if let Some(arrangement) = compiled.code.arrangement() {
+            let _ = writeln!(lanes, "         {arrangement}");
+        }
     }
     let hint = "         :graph, :plan, :lane, :clif, :asm show them";
     writeln!(out, "{lanes}{hint}")?;

@@ -86,6 +86,11 @@ pub trait Code: Send + Sync + std::fmt::Debug {
     /// The size of the machine code in bytes; 0 for an interpreter.
     fn code_size(&self) -> usize;
 
+    /// How the pass is run where it is not one loop, in a few words: in how many parts, over tiles of what length.
+    fn arrangement(&self) -> Option<String> {
+        None
+    }
+
     /// The machine code, disassembled, one instruction a line; `None` where there is none.
     fn disassembly(&self) -> Option<String> {
         None

@@ -50,8 +50,12 @@ impl<B: Backend> Backend for InParts<B> {
         let Some(split) = lane::split(pass, self.inner.long_body()) else { return self.inner.compile(pass) };
         let (passes, sources): (Vec<_>, Vec<_>) = split.parts.into_iter().map(|part| (part.pass, part.sources)).unzip();
         let codes = self.inner.compile_all(&passes)?;
-        let parts = codes.into_iter().zip(sources).map(|(code, sources)| PartCode { code, sources }).collect();
-        Ok(Arc::new(Parts::new(parts, &pass.operands, split.scratch)))
+        let parts = codes.into_iter().zip(sources).zip(&passes).map(|((code, sources), pass)| PartCode {
+            code,
+            sources,
+            operations: pass.program.operation_count(),
+        });
+        Ok(Arc::new(Parts::new(parts.collect(), &pass.operands, split.scratch)))
     }
 }
 
@@ -60,6 +64,8 @@ impl<B: Backend> Backend for InParts<B> {
 struct PartCode {
     code: Arc<dyn Code>,
     sources: Vec<PartOperand>,
+    /// How many operations it is.
+    operations: usize,
 }
 
 /// The parts of a pass, as code of the whole.
@@ -155,6 +161,12 @@ impl Code for Parts {
         self.parts.iter().map(|part| part.code.code_size()).sum()
     }
 
+    fn arrangement(&self) -> Option<String> {
+        let operations: Vec<String> = self.parts.iter().map(|part| part.operations.to_string()).collect();
+        let (last, first) = operations.split_last()?;
+        Some(format!("a loop for each of {} and {last} ops, over tiles of {} elements", first.join(", "), self.tile))
+    }
+
     fn disassembly(&self) -> Option<String> {
         self.listing(|code| code.disassembly())
     }
@@ -169,7 +181,7 @@ impl Parts {
         let count = self.parts.len();
         let mut text = String::new();
         for (at, part) in self.parts.iter().enumerate() {
-            text.push_str(&format!("; part {} of {count}, over tiles of {} elements\n", at + 1, self.tile));
+            text.push_str(&format!("; part {} of {count}: {} operations\n", at + 1, part.operations));
             text.push_str(&of(part.code.as_ref())?);
             text.push('\n');
         }
