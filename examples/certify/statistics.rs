@@ -1,11 +1,12 @@
 //! What a sweep counts.
 
 use fuselet::ir::ulp::ulp_distance_f32;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// How many of the worst inputs are kept for the high-precision reference.
 const WORST: usize = 64;
+
+/// How many are kept before they are cut to the worst.
+const ROOM: usize = 1024;
 
 /// How many mistakes of class are kept; all are counted.
 const MISTAKES: usize = 64;
@@ -13,11 +14,16 @@ const MISTAKES: usize = 64;
 /// Inputs looked at together.
 const GROUP: usize = 64;
 
+/// Inputs counted side by side.
+const LANES: usize = 8;
+
 /// No correctly rounded result is further away.
 const CORRECT: f64 = 0.5;
 
 /// Upper edges of the histogram's bins; the last bin is everything above.
-pub const BINS: [f64; 5] = [CORRECT, 1.0, 2.0, 3.0, 4.0];
+pub const BINS: [f64; 5] = [CORRECT, 1.0, 2.0, 3.0, LAST_EDGE];
+
+const LAST_EDGE: f64 = 4.0;
 
 /// A distance in units in the last place, and the bits of the input it was found at; ordered by distance.
 #[derive(Clone, Copy, PartialEq)]
@@ -53,8 +59,10 @@ pub struct Statistics {
     numbers: u64,
     /// How many of them are in each bin.
     pub histogram: [u64; BINS.len() + 1],
-    /// The largest distances.
-    worst: BinaryHeap<Reverse<Found>>,
+    /// The largest distances, and others found since they were last cut to [`WORST`].
+    worst: Vec<Found>,
+    /// Distances up to here are not among the worst.
+    limit: f64,
     /// Wrong classes: NaN for a number or a number for NaN, infinity for a finite number or the reverse, a wrong sign.
     pub mistakes: u64,
     /// Where the first of them are.
@@ -75,30 +83,57 @@ impl Statistics {
         self.inputs += x.len() as u64;
         for ((x, y), truth) in x.chunks(GROUP).zip(y.chunks(GROUP)).zip(truth.chunks(GROUP)) {
             let mut distances = [0.0; GROUP];
-            let distances = &mut distances[..x.len()];
-            let (mut largest, mut least_truth, mut least_result) = (0.0f64, f64::INFINITY, f32::INFINITY);
-            let mut good = true;
-            for ((distance, y), truth) in distances.iter_mut().zip(y).zip(truth) {
-                *distance = quick_distance(*y, *truth);
-                good &= *distance <= CORRECT;
-                largest = if *distance > largest { *distance } else { largest };
-                least_truth = if truth.abs() < least_truth { truth.abs() } else { least_truth };
-                least_result = if y.abs() < least_result { y.abs() } else { least_result };
+            let (mut sums, mut largest) = ([0.0f64; LANES], [0.0f64; LANES]);
+            let (mut least_truth, mut least_result) = ([f64::INFINITY; LANES], [f32::INFINITY; LANES]);
+            let (y_lanes, y_rest) = y.as_chunks::<LANES>();
+            let (truth_lanes, truth_rest) = truth.as_chunks::<LANES>();
+            let (distance_lanes, _) = distances.as_chunks_mut::<LANES>();
+            for ((distance, y), truth) in distance_lanes.iter_mut().zip(y_lanes).zip(truth_lanes) {
+                for lane in 0..LANES {
+                    let (near, far) = (truth[lane].abs(), y[lane].abs());
+                    distance[lane] = quick_distance(y[lane], truth[lane]);
+                    // NaN and infinity stay in the sum.
+                    sums[lane] += distance[lane];
+                    largest[lane] = if distance[lane] > largest[lane] { distance[lane] } else { largest[lane] };
+                    least_truth[lane] = if near < least_truth[lane] { near } else { least_truth[lane] };
+                    least_result[lane] = if far < least_result[lane] { far } else { least_result[lane] };
+                }
             }
-            let subnormal = least_truth < f64::from(f32::MIN_POSITIVE) || least_result == 0.0;
-            if good && !subnormal && largest <= self.limit() {
-                // Nearly all groups of most functions: nothing to keep, one bin.
-                self.sum += distances.iter().sum::<f64>();
+            let done = y.len() - y_rest.len();
+            for ((distance, y), truth) in distances[done..].iter_mut().zip(y_rest).zip(truth_rest) {
+                *distance = quick_distance(*y, *truth);
+            }
+            let distances = &distances[..x.len()];
+            let largest = largest.into_iter().fold(0.0, f64::max);
+            let sum: f64 = sums.iter().sum();
+            let subnormal = least_truth.into_iter().fold(f64::INFINITY, f64::min) < f64::from(f32::MIN_POSITIVE)
+                || least_result.into_iter().fold(f32::INFINITY, f32::min) == 0.0;
+            if y_rest.is_empty() && sum.is_finite() && !subnormal && largest <= self.limit.min(LAST_EDGE) {
+                // Nearly all groups: numbers, nothing to keep.
+                self.sum += sum;
                 self.numbers += x.len() as u64;
-                self.histogram[0] += x.len() as u64;
+                if largest <= CORRECT {
+                    self.histogram[0] += x.len() as u64;
+                } else {
+                    self.count(distances);
+                }
             } else {
                 self.add_group(x, y, truth, distances);
             }
         }
     }
 
+    /// Puts distances up to the last edge into their bins.
+    fn count(&mut self, distances: &[f64]) {
+        let mut below = 0;
+        for (edge, bin) in BINS.iter().zip(&mut self.histogram) {
+            let up_to: u64 = distances.iter().map(|distance| u64::from(distance <= edge)).sum();
+            *bin += up_to - below;
+            below = up_to;
+        }
+    }
+
     fn add_group(&mut self, x: &[f32], y: &[f32], truth: &[f64], distances: &[f64]) {
-        let limit = self.limit();
         for (((x, y), truth), distance) in x.iter().zip(y).zip(truth).zip(distances) {
             if *distance <= CORRECT {
                 self.numbers += 1;
@@ -106,7 +141,7 @@ impl Statistics {
                 self.sum += distance;
                 let zeros = *y == 0.0 && *truth == 0.0;
                 self.other_zero += u64::from(zeros && y.is_sign_negative() != truth.is_sign_negative());
-                if *distance > limit {
+                if *distance > self.limit {
                     self.keep(Found { ulp: *distance, bits: x.to_bits() });
                 }
                 if *distance > self.worst_subnormal && truth.abs() < f64::from(f32::MIN_POSITIVE) {
@@ -142,20 +177,21 @@ impl Statistics {
         }
     }
 
-    /// Distances up to here are not among the worst.
-    fn limit(&self) -> f64 {
-        match self.worst.peek() {
-            Some(Reverse(least)) if self.worst.len() == WORST => least.ulp,
-            _ => 0.0,
+    fn keep(&mut self, found: Found) {
+        if found.ulp > self.limit {
+            self.worst.push(found);
+            if self.worst.len() == ROOM {
+                self.cut();
+            }
         }
     }
 
-    fn keep(&mut self, found: Found) {
-        if found.ulp > self.limit() {
-            self.worst.push(Reverse(found));
-            if self.worst.len() > WORST {
-                self.worst.pop();
-            }
+    /// Leaves the worst alone, worst first.
+    fn cut(&mut self) {
+        self.worst.sort_unstable_by(|a, b| b.cmp(a));
+        self.worst.truncate(WORST);
+        if self.worst.len() == WORST {
+            self.limit = self.worst[WORST - 1].ulp;
         }
     }
 
@@ -174,14 +210,13 @@ impl Statistics {
         }
         let room = MISTAKES - self.mistakes_at.len();
         self.mistakes_at.extend(other.mistakes_at.into_iter().take(room));
-        other.worst.into_iter().for_each(|Reverse(found)| self.keep(found));
+        other.worst.into_iter().for_each(|found| self.keep(found));
+        self.cut();
     }
 
     /// The worst inputs, worst first.
-    pub fn worst(&self) -> Vec<Found> {
-        let mut worst: Vec<Found> = self.worst.iter().map(|Reverse(found)| *found).collect();
-        worst.sort_by(|a, b| b.cmp(a));
-        worst
+    pub fn worst(&self) -> &[Found] {
+        &self.worst
     }
 
     /// The mean distance.
@@ -190,6 +225,12 @@ impl Statistics {
     }
 }
 
+/// The binade of the smallest normal float32, whose unit is that of subnormals too.
+const LEAST_BINADE: f64 = f32::MIN_POSITIVE as f64;
+
+/// The binade of the largest finite float32: 2¹²⁷.
+const LAST_BINADE: f64 = f64::from_bits((1023 + 127) << 52);
+
 /// [`ulp_distance_f32`] without branches where both are finite; infinite or NaN elsewhere.
 ///
 /// A truth within 2⁻⁴⁰ above a power of two is measured in the smaller unit of the binade below: the float64 truth does
@@ -197,8 +238,12 @@ impl Statistics {
 /// again exactly.
 #[inline(always)]
 fn quick_distance(y: f32, truth: f64) -> f64 {
-    let below = (truth.to_bits() & (u64::MAX >> 1)).saturating_sub(1 << 12);
-    let exponent = (below >> 52).clamp(1023 - 126, 1023 + 127);
-    let unit_reciprocal = f64::from_bits((2 * 1023 + 23 - exponent) << 52);
+    let below = (truth.to_bits() & (u64::MAX >> 1)).wrapping_sub(1 << 12);
+    // A truth next to 0 wraps around to a negative number, and is clamped with the subnormals. Clamped as floats, since
+    // not every machine compares integers of 64 bits side by side.
+    let binade = f64::from_bits(below & (0xfff << 52));
+    let binade = if binade > LEAST_BINADE { binade } else { LEAST_BINADE };
+    let binade = if binade < LAST_BINADE { binade } else { LAST_BINADE };
+    let unit_reciprocal = f64::from_bits(((2 * 1023 + 23) << 52) - binade.to_bits());
     (f64::from(y) - truth).abs() * unit_reciprocal
 }
