@@ -1,31 +1,63 @@
-//! Holds every special function to its bound: float32 on a dense sample of all bit patterns against the float64 meaning
-//! of the op table, float64 against values of arbitrary precision (`tests/data/float64`, made by mpmath), both as
-//! lowered for machines with a fused multiply-add and without.
+//! Holds every op to its bound: float32 on a dense sample of all bit patterns against the float64 meaning of the op table,
+//! float64 against values of arbitrary precision (`tests/data/float64`, made by mpmath) or, where one IEEE operation is
+//! exact to the last bit, against that; both as lowered for machines with a fused multiply-add and without. Every backend
+//! of this machine computes, and all have to agree in every bit.
 
+use fuselet::backend::cranelift::Cranelift;
 use fuselet::backend::interpreter::Interpreter;
+use fuselet::backend::wide::Wide;
 use fuselet::backend::{Backend, Code};
 use fuselet::dtype::Dtype;
 use fuselet::isa::Isa;
 use fuselet::lane::{LaneBuilder, Layout, Operand, OperandArgument, OperandId, Pass, Role};
-use fuselet_ir::Op;
 use fuselet_ir::ulp::{ulp_distance_f32, ulp_distance_f64};
+use fuselet_ir::{Class, Kind, Op};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Elements a run: as many as fit into the cache.
 const BLOCK: usize = 4096;
 
-/// One op, compiled by the interpreter.
+/// One op, compiled by every backend of this machine, the interpreter first.
 struct Primitive {
     op: Op,
-    code: Arc<dyn Code>,
+    codes: Vec<(String, Arc<dyn Code>)>,
     operations: usize,
+}
+
+/// A float by its bits, all NaNs being one.
+trait Number: Copy + Default {
+    fn class(self) -> u64;
+}
+
+impl Number for f32 {
+    fn class(self) -> u64 {
+        if self.is_nan() { u64::MAX } else { u64::from(self.to_bits()) }
+    }
+}
+
+impl Number for f64 {
+    fn class(self) -> u64 {
+        if self.is_nan() { u64::MAX } else { self.to_bits() }
+    }
+}
+
+/// The backends of this machine for programs with FMA or without. Code for a level without FMA is what other machines
+/// run; the widest level runs such programs too.
+fn backends(fma: bool) -> Vec<Box<dyn Backend>> {
+    let level = if fma { Isa::detect() } else { Isa::Baseline };
+    let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Interpreter::new(Isa::detect()))];
+    backends.extend(Cranelift::new(level).map(|backend| Box::new(backend) as Box<dyn Backend>));
+    for isa in [Isa::Avx2, Isa::Avx512].into_iter().filter(|isa| isa.is_available()) {
+        backends.extend(Wide::new(isa).map(|backend| Box::new(backend) as Box<dyn Backend>));
+    }
+    backends
 }
 
 impl Primitive {
     /// The op as lowered with or without FMA; `None` if the host has no FMA to run it.
     fn new(op: Op, dtype: Dtype, fma: bool) -> Option<Primitive> {
-        let isa = if fma { Isa::detect() } else { Isa::Baseline };
-        if isa.has_fma() != fma {
+        if fma && !Isa::detect().has_fma() {
             return None;
         }
         let mut builder = LaneBuilder::new(dtype, fma);
@@ -38,21 +70,34 @@ impl Primitive {
         let pass = Pass { name: op.name().to_owned(), program: builder.finish(), operands };
         pass.verify().unwrap_or_else(|error| panic!("{error}"));
         let operations = pass.program.operation_count();
-        // The widest level runs programs without FMA just as well, and faster.
-        let code = Interpreter::new(Isa::detect()).compile(&pass).expect("the interpreter compiles every pass");
-        Some(Primitive { op, code, operations })
+        let code = |backend: &Box<dyn Backend>| {
+            (backend.name(), backend.compile(&pass).unwrap_or_else(|error| panic!("{}: {error}", backend.name())))
+        };
+        let codes = backends(fma).iter().map(code).collect();
+        Some(Primitive { op, codes, operations })
     }
 
-    fn run<T: Copy + Default>(&self, arguments: &[&[T]]) -> Vec<T> {
+    /// The results, which must be the same bits from every backend.
+    fn run<T: Number>(&self, arguments: &[&[T]]) -> Vec<T> {
         assert_eq!(arguments.len(), self.op.arity());
         let length = arguments.first().map_or(1, |argument| argument.len());
-        let mut result = vec![T::default(); length];
         let argument = |pointer: *mut T| OperandArgument { pointer: pointer.cast(), stride: 0, outer_stride: 0 };
-        let mut operands: Vec<_> = arguments.iter().map(|array| argument(array.as_ptr().cast_mut())).collect();
-        operands.push(argument(result.as_mut_ptr()));
-        // SAFETY: every operand has `length` elements of the pass's dtype; the result is written by this call alone.
-        unsafe { self.code.run(&operands, length, 1) };
-        result
+        let mut agreed: Option<Vec<T>> = None;
+        for (name, code) in &self.codes {
+            let mut result = vec![T::default(); length];
+            let mut operands: Vec<_> = arguments.iter().map(|array| argument(array.as_ptr().cast_mut())).collect();
+            operands.push(argument(result.as_mut_ptr()));
+            // SAFETY: every operand has `length` elements of the pass's dtype; the result is written by this call alone.
+            unsafe { code.run(&operands, length, 1) };
+            match &agreed {
+                None => agreed = Some(result),
+                Some(wanted) => {
+                    let differs = (0..length).find(|at| result[*at].class() != wanted[*at].class());
+                    assert_eq!(differs, None, "{name} gives other bits of {} than the interpreter", self.op.name());
+                }
+            }
+        }
+        agreed.expect("the interpreter runs everywhere")
     }
 }
 
@@ -274,6 +319,106 @@ fn emulated_fma_differs_from_the_instruction_by_a_double_rounding_at_most() {
 /// Every float64 primitive lies within this of the exact value: at most one number away from the nearest one.
 const FLOAT64_STEPS: u64 = 1;
 
+/// The ops that are held to correctly rounded values.
+fn float64_sampled() -> impl Iterator<Item = Op> {
+    UNARY_F32.iter().map(|row| row.0).chain([Op::Pow, Op::ExpNegScaledSum])
+}
+
+/// The ops that are held to the bits of the op table: IEEE operations, selections, exact error terms.
+const FLOAT64_EXACT: &[Op] = &[
+    Op::Neg,
+    Op::Abs,
+    Op::Add,
+    Op::Sub,
+    Op::Mul,
+    Op::Div,
+    Op::Sqrt,
+    Op::Minimum,
+    Op::Maximum,
+    Op::CopySign,
+    Op::Floor,
+    Op::Ceil,
+    Op::Trunc,
+    Op::Round,
+    Op::ExpCutoff,
+    Op::ProductError,
+    Op::DifferenceError,
+];
+
+/// The ops that round once with FMA and twice without: at most this far from a · b + c there, where it does not cancel.
+const FLOAT64_FUSED: &[Op] = &[Op::Fma, Op::MultiplyAdd];
+
+#[test]
+fn every_op_with_a_number_for_a_result_is_held_to_its_float64_truth() {
+    let numbers: BTreeSet<Op> =
+        Op::all().filter(|op| op.kind() == Kind::Number && op.class() != Class::Select).collect();
+    let held = float64_sampled().chain(FLOAT64_EXACT.iter().copied()).chain(FLOAT64_FUSED.iter().copied());
+    assert_eq!(numbers, held.collect(), "ops of the table, and ops some test here holds to the truth");
+}
+
+#[test]
+fn float64_operations_and_error_terms_have_the_bits_of_the_op_table() {
+    let bits = [1, 1 << 63 | 1, 0x000f_ffff_ffff_ffff, 0x0010_0000_0000_0000, 0x3ff0_0000_0000_0001];
+    let extremes = [0x3fef_ffff_ffff_ffff, 0x7fef_ffff_ffff_ffff, 0xffef_ffff_ffff_ffff, 0x4330_0000_0000_0001];
+    let mut numbers = biting(|x| x, &bits.map(f64::from_bits));
+    numbers.extend(extremes.map(f64::from_bits));
+    numbers.extend([0.5, -0.5, 2.5, -2.5, 4_503_599_627_370_495.5]);
+    let mut state = 17u64;
+    for _ in 0..300 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        numbers.push(f64::from_bits(state));
+        numbers.push((state >> 11) as f64 / 2f64.powi(40) - 4096.0);
+    }
+    let (a, b) = all_pairs(&numbers);
+    for fma in [true, false] {
+        for op in FLOAT64_EXACT {
+            let Some(primitive) = Primitive::new(*op, Dtype::F64, fma) else { continue };
+            for ((a, b), got) in a.iter().zip(&b).zip(primitive.run(&[&a[..], &b[..]][..op.arity()])) {
+                // A product's error is exact where neither it nor the halves of its factors leave the range.
+                let inside = (1e-140..1e140).contains(&a.abs()) && (1e-140..1e140).contains(&b.abs());
+                if *op == Op::ProductError && !inside {
+                    continue;
+                }
+                let truth = (op.row().meaning)([*a, *b, 0.0]);
+                // An exact difference has an error of either zero.
+                let equal = got.class() == truth.class() || (*op == Op::DifferenceError && got == truth);
+                assert!(equal, "{}({a:e}, {b:e}) fma={fma}: {got:e} for {truth:e}", op.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn float64_fused_operations_round_once_or_where_there_is_no_fma_at_most_twice() {
+    let mut state = 19u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // 1 to 2, of either sign, times a power of two.
+        let power = 2f64.powi((state >> 3 & 31) as i32 - 16);
+        f64::from_bits(state >> 12 | 0x3ff0_0000_0000_0000 | state << 63) * power
+    };
+    let mut columns: [Vec<f64>; 3] = Default::default();
+    for at in 0..20_000 {
+        let (a, b) = (random(), random());
+        // Every other sum nearly cancels.
+        let c = if at % 2 == 0 { random() } else { -(a * b) * (1.0 + random() * 2f64.powi(-50)) };
+        columns.iter_mut().zip([a, b, c]).for_each(|(column, value)| column.push(value));
+    }
+    let [a, b, c] = &columns;
+    for fma in [true, false] {
+        for op in FLOAT64_FUSED {
+            let Some(primitive) = Primitive::new(*op, Dtype::F64, fma) else { continue };
+            for (((a, b), c), got) in a.iter().zip(b).zip(c).zip(primitive.run(&[a, b, c])) {
+                let plain = *op == Op::MultiplyAdd && !fma;
+                let truth = if plain { a * b + c } else { a.mul_add(*b, *c) };
+                let allowed = if *op == Op::Fma && !fma { FLOAT64_STEPS } else { 0 };
+                let steps = ulp_distance_f64(got, truth);
+                assert!(steps <= allowed, "{}({a:e}, {b:e}, {c:e}) fma={fma}: {got:e} for {truth:e}", op.name());
+            }
+        }
+    }
+}
+
 /// Lines of hexadecimal bit patterns: the arguments, and the exact value correctly rounded.
 fn float64_samples(name: &str) -> Vec<Vec<f64>> {
     let path = format!("{}/tests/data/float64/{name}.csv", env!("CARGO_MANIFEST_DIR"));
@@ -285,9 +430,8 @@ fn float64_samples(name: &str) -> Vec<Vec<f64>> {
 
 #[test]
 fn float64_primitives_are_at_most_one_number_from_the_correctly_rounded_value() {
-    let ops = UNARY_F32.iter().map(|row| row.0).chain([Op::Pow]);
     let mut broken = Vec::new();
-    for op in ops {
+    for op in float64_sampled() {
         let samples = float64_samples(op.name());
         assert!(samples.len() > 300, "{} has samples", op.name());
         let arguments: Vec<Vec<f64>> =

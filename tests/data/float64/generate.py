@@ -96,3 +96,10 @@ for _ in range(700):
 with open(os.path.join(out,'pow.csv'),'w') as o:
     o.write("# pow in float64: bits of x, of y, of the correctly rounded result (mpmath, 1400 bits; special cases: C)\n")
     for x,y,r in ps: o.write("%016x,%016x,%016x\n"%(bits(x),bits(y),bits(r)))
+# exp_neg_scaled_sum: corrections as small as a rounding error, and as large as half a grid of 2⁻¹²
+random.seed(20261126)
+with open(os.path.join(out,'exp_neg_scaled_sum.csv'),'w') as o:
+    o.write("# exp_neg_scaled_sum in float64: bits of a, of low, of the correctly rounded result (mpmath, 1400 bits)\n")
+    for y in [0.0,752.0,1e-300]+uni(0,752,300)+uni(0,2,200):
+        low=random.uniform(-1,1)*random.choice([y*2.0**-53,y*2.0**-53,2.0**-13])
+        o.write("%016x,%016x,%016x\n"%(bits(y),bits(low),bits(rnd(exp(-(mpf(y)+mpf(low)))*S))))
