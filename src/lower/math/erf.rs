@@ -39,6 +39,9 @@ const ERF_NEAR_F64: [f64; 14] = [
     hex("-0x1.29e14842f8767p-38"),
 ];
 
+/// Below it erf is a polynomial, above it the complement of erfc, for float64.
+const ERF_SPLIT_F64: f64 = 0.6;
+
 /// −log(erfc(x)) for float32, x in [0.9, 3.95]; absolute error of erf 1.2e-10.
 const ERF_FAR_F32: [f64; 8] = [
     hex("-0x1.65ad9cp-13"),
@@ -77,8 +80,12 @@ fn erf_f64(x: Term<'_>) -> Term<'_> {
     // erf rounds to 1 from 5.92 on.
     let a = x.abs().at_most(6.0);
     let near = a.times_plus((a * a).polynomial(&ERF_NEAR_F64), a);
-    let far = 1.0 - erfc_positive_f64(a);
-    a.less(1.0).select(near, far).with_sign(x.sign())
+    // 1 − erfc(a), of which only the end is rounded.
+    let (tail, scale) = erfc_positive_f64(a);
+    let scale = scale * hex("0x1p-64");
+    let far = fast_two_sum(x.scope().number(1.0), -(tail.high * scale));
+    let far = far.high + tail.low.times_from(scale, far.low);
+    a.less(ERF_SPLIT_F64).select(near, far).with_sign(x.sign())
 }
 
 fn erf_f32(x: Term<'_>) -> Term<'_> {
@@ -108,16 +115,18 @@ pub(super) fn erfc(x: Term<'_>) -> Term<'_> {
         Dtype::F32 => erfc_f32(x),
         Dtype::F64 => {
             // erfc underflows to 0 from 27.23 on, the scaled exponential from 27.4.
-            let tail = erfc_positive_f64(x.abs().at_most(27.3));
+            let (tail, scale) = erfc_positive_f64(x.abs().at_most(27.3));
+            let tail = (tail.rounded() * scale) * hex("0x1p-64");
             x.less(0.0).select(2.0 - tail, tail)
         }
     }
 }
 
-fn erfc_positive_f64(a: Term<'_>) -> Term<'_> {
+/// 2⁶⁴ · erfc(a) for a ≥ 0 as a pair and the power of two that multiplies it.
+fn erfc_positive_f64(a: Term<'_>) -> (Pair<'_>, Term<'_>) {
     let (s, e) = gaussian_f64(error_free::square(a), 64.0);
     let (numerator, denominator) = erfcx_quotient_f64(Pair::exact(a));
-    (e.times(numerator).divided_by(denominator).rounded() * s) * hex("0x1p-64")
+    (e.times(numerator).divided_by(denominator), s)
 }
 
 fn erfc_f32(x: Term<'_>) -> Term<'_> {
@@ -146,7 +155,7 @@ fn erfcx_f64(x: Term<'_>) -> Term<'_> {
     let far = FRAC_1_SQRT_PI / a;
     // 2e^(x²) for negative x, up to its overflow: as in `exp`, both parts scaled.
     let square = error_free::square(a.at_most(27.0));
-    let Reduced { t, high, tail } = reduce_f64(square.high, square.low, 1078.0);
+    let Reduced { t, high, tail, .. } = reduce_f64(square.high, square.low, 1078.0);
     let growth = fast_two_sum(x.scope().number(1.0), high);
     let (first, second) = powers_of_halves(t);
     let scaled = |part| ((part * 2f64.powi(969)) * first) * second;

@@ -110,6 +110,10 @@ pub(super) struct Reduced<'s> {
     pub(super) high: Term<'s>,
     /// What is missing to eʳ − 1: |tail| ≤ 0.07.
     pub(super) tail: Term<'s>,
+    /// r, rounded.
+    pub(super) r: Term<'s>,
+    /// The small part of r that high lacks.
+    pub(super) correction: Term<'s>,
 }
 
 /// Reduces x + low for float64. The high part of r stays exact, so that only a small part of eʳ is ever rounded.
@@ -121,13 +125,13 @@ pub(super) fn reduce_f64<'s>(x: Term<'s>, low: Term<'s>, offset: f64) -> Reduced
     let high = n.times_plus(-ln2_high, x);
     let correction = n.times_plus(-ln2_low, low);
     let r = high + correction;
-    Reduced { t, high, tail: (r * r).times_plus(r.polynomial(&EXP_F64), correction) }
+    Reduced { t, high, tail: (r * r).times_plus(r.polynomial(&EXP_F64), correction), r, correction }
 }
 
 fn exp_f64(x: Term<'_>) -> Term<'_> {
     // As in float32: 1078 makes n + 1078 positive, 2^968 = 2^(2·1023 − 1078) takes it back.
     let x = x.at_most(710.0).at_least(-746.0);
-    let Reduced { t, high, tail } = reduce_f64(x, x.scope().number(-0.0), 1078.0);
+    let Reduced { t, high, tail, .. } = reduce_f64(x, x.scope().number(-0.0), 1078.0);
     let p = (1.0 + (high + tail)) * 2f64.powi(968);
     let (first, second) = powers_of_halves(t);
     (p * first) * second
@@ -167,7 +171,7 @@ fn exp_neg_f32<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
 }
 
 fn exp_neg_f64<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
-    let Reduced { t, high, tail } = reduce_f64(-y, -low, bias(Dtype::F64) + 64.0);
+    let Reduced { t, high, tail, .. } = reduce_f64(-y, -low, bias(Dtype::F64) + 64.0);
     (1.0 + (high + tail)) * (t.bits() << mantissa(Dtype::F64)).float()
 }
 

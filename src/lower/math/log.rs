@@ -7,6 +7,7 @@
 //! `log1p` takes the logarithm of u = fl(1 + x) and corrects f by (1 + x − u)/2ᵏ, which makes it exactly x while k is 0.
 //! `log1p_unit` needs neither reduction nor division: x + x²·Q(x), degree 10.
 
+use super::error_free::{Pair, fast_two_sum};
 use super::exp::{ln2_parts, mantissa};
 use super::notation::{Bits, Term, hex};
 use crate::dtype::Dtype;
@@ -92,7 +93,7 @@ pub(super) fn mantissa_and_exponent(x: Term<'_>) -> (Term<'_>, Term<'_>) {
 /// log x.
 pub(super) fn log(x: Term<'_>) -> Term<'_> {
     let (m, k) = mantissa_and_exponent(x);
-    let result = log_of_parts(m - 1.0, k);
+    let result = log_of_parts(Pair::exact(m - 1.0), k);
     limits(x, 0.0, result)
 }
 
@@ -110,7 +111,10 @@ pub(super) fn log1p(x: Term<'_>) -> Term<'_> {
     let mantissa = mantissa(x.dtype());
     let field = x.scope().integer(2 * bias as u64 + 1) - biased_exponent;
     let down = (field << mantissa).float();
-    let f = (missing * 0.5).times_plus(down, m - 1.0);
+    let f = match x.dtype() {
+        Dtype::F32 => Pair::exact((missing * 0.5).times_plus(down, m - 1.0)),
+        Dtype::F64 => fast_two_sum(m - 1.0, (missing * 0.5) * down),
+    };
     let result = limits(x, -1.0, log_of_parts(f, k));
     // Keeps −0 and the bits of subnormals.
     let tiny = if x.dtype() == Dtype::F32 { hex("0x1p-30") } else { hex("0x1p-60") };
@@ -124,8 +128,9 @@ fn limits<'s>(x: Term<'s>, pole: f64, result: Term<'s>) -> Term<'s> {
     x.less(pole).select(f64::NAN, result)
 }
 
-/// log(1 + f) + k · ln 2.
-fn log_of_parts<'s>(f: Term<'s>, k: Term<'s>) -> Term<'s> {
+/// log(1 + f) + k · ln 2. Float32 has no use for f's low part.
+fn log_of_parts<'s>(f: Pair<'s>, k: Term<'s>) -> Term<'s> {
+    let Pair { high: f, low: f_low } = f;
     match f.dtype() {
         Dtype::F32 => {
             let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
@@ -142,7 +147,14 @@ fn log_of_parts<'s>(f: Term<'s>, k: Term<'s>) -> Term<'s> {
             let z = s * s;
             let w = s * z.times_plus(z.polynomial(&LOG_F64), half_square);
             let low = half_square - k.times_plus(ln2_low, w);
-            k.times_plus(ln2_high, f - low)
+            let low = match f_low.known() {
+                Some(_) => low,
+                // The logarithm grows by f_low/(1 + f).
+                None => low - f.times_from(f_low, f_low),
+            };
+            // Below ½ the sum would cancel what it rounds; k · ln2_high is exact, and 0 or larger than f.
+            let sum = fast_two_sum(k * ln2_high, f);
+            sum.high + (sum.low - low)
         }
     }
 }

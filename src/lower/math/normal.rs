@@ -56,6 +56,9 @@ const ERFCX_F64: [f64; 26] = [
     hex("-0x1.9328bfe848291p-34"),
 ];
 
+/// How many steps of the polynomial are made in two parts.
+const ERFCX_STEPS_F64: usize = 3;
+
 /// (eʳ − 1)/r for float32, as in `exp`, written for r = 2v: the square itself is reduced, not its half.
 pub(super) const EXP_F32: [f64; 6] =
     [1.0, hex("0x1.fffff8p-2"), hex("0x1.55548cp-3"), hex("0x1.555b84p-5"), hex("0x1.123d1p-7"), hex("0x1.6868dp-10")];
@@ -115,7 +118,7 @@ fn normal_tail_f64(a: Term<'_>) -> Term<'_> {
 
 /// 2ᵏ · e^−(v.high + v.low) as S = 2ᵏ⁺ⁿ and a factor.
 pub(super) fn gaussian_f64(v: Pair<'_>, scale: f64) -> (Term<'_>, Pair<'_>) {
-    let Reduced { t, high, tail } = reduce_f64(-v.high, -v.low, bias(Dtype::F64) + scale);
+    let Reduced { t, high, tail, .. } = reduce_f64(-v.high, -v.low, bias(Dtype::F64) + scale);
     let one = v.high.scope().number(1.0);
     let sum = fast_two_sum(one, high);
     ((t.bits() << mantissa(Dtype::F64)).float(), fast_two_sum(sum.high, sum.low + tail))
@@ -128,11 +131,13 @@ pub(super) fn erfcx_quotient_f64(z: Pair<'_>) -> (Pair<'_>, Pair<'_>) {
     let x = z.high.at_most(hex("0x1p60"));
     let (above, below) = (two_sum(x, scope.number(-3.0)), two_sum(x, scope.number(3.0)));
     let t = above.high / below.high;
-    // The last two steps of Horner's rule in two parts.
-    let (first, higher) = ERFCX_F64.split_first().expect("the polynomial has coefficients");
-    let slope = two_product(t, t.polynomial(higher));
-    let sum = two_sum(scope.number(*first), slope.high);
-    let change = Pair { high: sum.high, low: sum.low + slope.low }.scaled(t);
+    // The last steps of Horner's rule in two parts: next to t = −1 the sums are as large as a fifth of the numerator.
+    let (first, higher) = ERFCX_F64.split_at(ERFCX_STEPS_F64);
+    let change = first.iter().rfold(two_product(t, t.polynomial(higher)), |change, coefficient| {
+        let sum = two_sum(scope.number(*coefficient), change.high);
+        let product = two_product(sum.high, t);
+        Pair { high: product.high, low: (sum.low + change.low).times_plus(t, product.low) }
+    });
     let numerator = fast_two_sum(scope.number(ERFCX_CENTRE.0), change.high);
     let numerator = Pair { high: numerator.high, low: numerator.low + change.low };
     let denominator = two_sum(scope.number(0.5), z.high);

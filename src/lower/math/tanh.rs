@@ -87,10 +87,12 @@ fn tanh_f64(x: Term<'_>) -> Term<'_> {
 /// tanh a = −E / (2 + E), E = expm1(−2a), for 0 ≤ a ≤ 22; wrong by less than 2⁻⁵⁹ of 1.
 fn tanh_pair_f64(a: Term<'_>) -> Pair<'_> {
     let scope = a.scope();
-    let Reduced { t, high, tail } = reduce_f64(a * -2.0, scope.number(-0.0), bias(Dtype::F64));
+    let Reduced { t, high, tail, .. } = reduce_f64(a * -2.0, scope.number(-0.0), bias(Dtype::F64));
     let s = (t.bits() << mantissa(Dtype::F64)).float();
-    let sum = fast_two_sum(s - 1.0, s * high);
-    let e = fast_two_sum(sum.high, s.times_plus(tail, sum.low));
+    // Far out s is below half a unit of 1.
+    let base = fast_two_sum(scope.number(-1.0), s);
+    let sum = fast_two_sum(base.high, s * high);
+    let e = fast_two_sum(sum.high, s.times_plus(tail, sum.low + base.low));
     let divisor = fast_two_sum(scope.number(2.0), e.high);
     let divisor = Pair { high: divisor.high, low: divisor.low + e.low };
     e.negated().divided_by(divisor)

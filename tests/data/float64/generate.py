@@ -1,6 +1,7 @@
 """Makes the float64 truth the primitives are tested against: `python generate.py DIRECTORY`, with mpmath.
 
-Each line: the bits of the arguments, the bits of the exact value correctly rounded (ties to even, gradual underflow).
+Each line: the bits of the arguments, the bits of the exact value correctly rounded (ties to even, gradual underflow), and
+those of what rounding took away, exact − rounded, in units in the last place of the exact value.
 """
 import struct, random, math, os, sys
 from mpmath import mp, mpf, exp, expm1, log, log1p, tanh, sin, cos, erf, erfc, power, sqrt, isnan
@@ -8,7 +9,10 @@ mp.prec=1400
 random.seed(20261123)
 def bits(x): return struct.unpack('<Q',struct.pack('<d',x))[0]
 def fl(b): return struct.unpack('<d',struct.pack('<Q',b))[0]
+left=0.0
 def rnd(v):
+    global left
+    left=0.0
     v=mpf(v)
     if v==0: return 0.0
     if isnan(v): return math.nan
@@ -16,9 +20,11 @@ def rnd(v):
     m,e=mp.frexp(abs(v)); # 0.5<=m<1
     lsb=max(e-53,-1074)
     n=int(mp.nint(mp.ldexp(abs(v),-lsb)))
+    left=float(mp.ldexp(abs(v),-lsb)-n)*(1 if v>0 else -1)
     try: r=math.ldexp(n,lsb)
-    except OverflowError: r=math.inf
+    except OverflowError: r,left=math.inf,0.0
     return r if v>0 else -r
+def line(*numbers): return ",".join("%016x"%bits(x) for x in numbers)+"\n"
 def erfc_(x):
     return erfc(x)
 def cdf(x): return erfc(-x/sqrt(mpf(2)))/2
@@ -50,9 +56,19 @@ cases={
  'log1p_unit':(log1p,[x for x in ext if x<=1]+uni(0,1,300)+[abs(x) for x in spread(-60,-1,100)]),
  'normal_tail_scaled':(lambda x:cdf(-x)*S,[x for x in ext if x<=2]+uni(0,38.5,300)+uni(0,3,200)),
 }
+# Where kernels are hardest: next to the bounds of reductions, where terms cancel, where the result nears 1.
+more=random.Random(20261126)
+hard={'expm1':[(.34,.38),(-.38,-.34)],'log':[(1.38,1.42),(.7,.72)],'log1p':[(.41,.45),(-.31,-.28)],'tanh':[(18,19.1),(.1,.3)],
+ 'erf':[(.5,1),(0,.1)],'erfc':[(0,.02),(-.02,0)],'erfcx':[(0,.02),(.02,.3)],'normal_cdf':[(-.02,.02),(-1,0)],'tanh_gap':[(.5,.66)],
+ 'exp':[(440,460)],'sin':[(-9,9)],'cos':[(-9,9)],'exp_neg_scaled':[(400,410)],'expm1_nonpositive':[(-.3,-.2)],'log1p_unit':[(.4,.42)],
+ 'normal_tail_scaled':[(0,.05),(0,1)]}
+for name,intervals in hard.items():
+    cases[name][1].extend(more.uniform(a,b) for a,b in intervals for _ in range(200))
 out=sys.argv[1]
 os.makedirs(out,exist_ok=True)
 def run(f,x):
+    global left
+    left=0.0
     if math.isnan(x): return math.nan
     if math.isinf(x):
         lim={'exp':(0.0,math.inf),'expm1':(-1.0,math.inf),'log':(math.nan,math.inf),'log1p':(math.nan,math.inf),'tanh':(-1.0,1.0),'sin':(math.nan,)*2,'cos':(math.nan,)*2,'erf':(-1.0,1.0),'erfc':(2.0,0.0),'erfcx':(math.inf,0.0),'normal_cdf':(0.0,1.0),'tanh_gap':(-math.inf,math.inf),'expm1_nonpositive':(-1.0,math.inf)}[name]
@@ -71,8 +87,10 @@ def run(f,x):
     return rnd(f(mpf(x)))
 for name,(f,xs) in cases.items():
     with open(os.path.join(out,name+'.csv'),'w') as o:
-        o.write("# %s in float64: bits of x, bits of the correctly rounded result (mpmath, 1400 bits)\n"%name)
-        for x in xs: o.write("%016x,%016x\n"%(bits(x),bits(run(f,x))))
+        o.write("# %s in float64: bits of x, bits of the correctly rounded result, of what it lacks in ulp (mpmath, 1400 bits)\n"%name)
+        for x in xs:
+            y=run(f,x)
+            o.write(line(x,y,left))
 # pow
 ps=[]
 sp=[0.0,1.0,2.0,3.0,0.5,1.5,2.0**52+0.5,2.0**53,2.0**53-1,1e300,1e-300,5e-324,math.inf]
@@ -82,24 +100,28 @@ def pw(x,y):
     except OverflowError: return -math.inf if x<0 and y%2==1 else math.inf
 for x in sp+[-v for v in sp]+[math.nan]:
     for y in sp+[-v for v in sp]+[math.nan]:
-        r=pw(x,y)
+        r,left=pw(x,y),0.0
         if not(math.isnan(r) or math.isinf(r) or r==0 or abs(x) in(0,1,math.inf) or abs(y)>1e6 or y==0):
-            r=math.copysign(rnd(power(mpf(abs(x)),mpf(y))),r)
-        ps.append((x,y,r))
+            s=math.copysign(1,r)
+            r=s*rnd(power(mpf(abs(x)),mpf(y)))
+            left*=s
+        ps.append((x,y,r,left))
 for _ in range(700):
     x=abs(spread(-1074,1023,1)[0]) if random.random()<.5 else random.uniform(.5,2)
     if x==1: continue
     y=random.uniform(-1080,1024)/math.log2(x)
     if random.random()<.4: y=random.uniform(-60,60)/math.log2(x)
     if math.isinf(y): continue
-    ps.append((x,y,rnd(power(mpf(x),mpf(y)))))
+    r=rnd(power(mpf(x),mpf(y)))
+    ps.append((x,y,r,left))
 with open(os.path.join(out,'pow.csv'),'w') as o:
-    o.write("# pow in float64: bits of x, of y, of the correctly rounded result (mpmath, 1400 bits; special cases: C)\n")
-    for x,y,r in ps: o.write("%016x,%016x,%016x\n"%(bits(x),bits(y),bits(r)))
+    o.write("# pow in float64: bits of x, of y, of the correctly rounded result, of what it lacks in ulp (mpmath, 1400 bits; special cases: C)\n")
+    for entry in ps: o.write(line(*entry))
 # exp_neg_scaled_sum: corrections as small as a rounding error, and as large as half a grid of 2⁻¹²
 random.seed(20261126)
 with open(os.path.join(out,'exp_neg_scaled_sum.csv'),'w') as o:
-    o.write("# exp_neg_scaled_sum in float64: bits of a, of low, of the correctly rounded result (mpmath, 1400 bits)\n")
+    o.write("# exp_neg_scaled_sum in float64: bits of a, of low, of the correctly rounded result, of what it lacks in ulp (mpmath, 1400 bits)\n")
     for y in [0.0,752.0,1e-300]+uni(0,752,300)+uni(0,2,200):
         low=random.uniform(-1,1)*random.choice([y*2.0**-53,y*2.0**-53,2.0**-13])
-        o.write("%016x,%016x,%016x\n"%(bits(y),bits(low),bits(rnd(exp(-(mpf(y)+mpf(low)))*S))))
+        r=rnd(exp(-(mpf(y)+mpf(low)))*S)
+        o.write(line(y,low,r,left))
