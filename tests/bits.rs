@@ -116,12 +116,16 @@ fn every_place_in_memory_gives_the_same_bits() {
         for group in groups() {
             let wanted = alone(group, &activation, &numbers);
             for engine in &group.engines {
-                let function = engine.compile(&activation).unwrap();
-                for from in 0..17 {
-                    for length in [1, 15, 37, 66] {
-                        let places = (from, (from * 7) % 16);
-                        let context = || format!("{}: {activation}, length {length}, at {places:?}", name(engine));
-                        check_placed(&function, &numbers[..length], &wanted[..length], places, &context);
+                for fusion in [Fusion::Full, Fusion::Off] {
+                    let function = engine.compile_with(&activation, fusion).unwrap();
+                    for from in 0..17 {
+                        for length in [1, 15, 37, 66] {
+                            let places = (from, (from * 7) % 16);
+                            let context = || {
+                                format!("{}, {fusion:?}: {activation}, length {length}, at {places:?}", name(engine))
+                            };
+                            check_placed(&function, &numbers[..length], &wanted[..length], places, &context);
+                        }
                     }
                 }
             }
@@ -139,11 +143,12 @@ fn arrays_split_over_threads_hold_the_same_bits() {
         for group in groups_on_two_threads() {
             let wanted: Vec<f32> =
                 alone(group, &activation, &numbers).iter().cycle().take(long.len()).copied().collect();
-            for engine in [group.judge(), group.engines.last().unwrap()] {
-                let function = engine.compile(&activation).unwrap();
-                let mut result = long.clone();
-                function.call_in_place(("x", &mut result), &[]).unwrap();
-                assert_same_bits(&result, &wanted, || format!("{}: {activation}", name(engine)));
+            for (at, engine) in group.engines.iter().enumerate() {
+                for fusion in [Fusion::Full, Fusion::Off] {
+                    let function = engine.compile_with(&activation, fusion).unwrap();
+                    let context = || format!("{}, {fusion:?}: {activation}", name(engine));
+                    check_placed(&function, &long, &wanted, (at, (at * 5 + 3) % 16), &context);
+                }
             }
         }
     }
@@ -161,17 +166,29 @@ fn float64_has_one_set_of_bits_too() {
                 for fusion in [Fusion::Full, Fusion::Off] {
                     let function = engine.compile_with(&activation, fusion).unwrap();
                     for length in [1, 2, 3, 7, 8, 9, 31, 64, 127, LONGEST] {
-                        let mut found = vec![0.0f64; length];
-                        function.call(&[("x", &&numbers[..length])], &mut found).unwrap();
-                        for at in 0..length {
-                            assert_eq!(
-                                class(found[at]),
-                                class(wanted[at]),
-                                "{}, {fusion:?}: {activation} of {:e}, length {length}: {:e} instead of {:e}",
-                                name(engine),
-                                numbers[at],
-                                found[at],
-                                wanted[at]
+                        // To another place, and in place, each at some offset from a vector.
+                        let (from, to) = (length % 9, (length * 3 + 1) % 8);
+                        let mut input = vec![f64::from(GUARD); from + length + 5];
+                        input[from..from + length].copy_from_slice(&numbers[..length]);
+                        let mut output = vec![f64::from(GUARD); to + length + 5];
+                        let written = &mut &mut output[to..to + length];
+                        function.call(&[("x", &&input[from..from + length])], written).unwrap();
+                        function.call_in_place(("x", &mut &mut input[from..from + length]), &[]).unwrap();
+                        for (found, how) in [(&output[to..], "to another place"), (&input[from..], "in place")] {
+                            for at in 0..length {
+                                assert_eq!(
+                                    class(found[at]),
+                                    class(wanted[at]),
+                                    "{}, {fusion:?}: {activation} of {:e}, length {length}, {how}: {:e} instead of {:e}",
+                                    name(engine),
+                                    numbers[at],
+                                    found[at],
+                                    wanted[at]
+                                );
+                            }
+                            assert!(
+                                found[length..].iter().all(|value| *value == f64::from(GUARD)),
+                                "{activation}, {how}"
                             );
                         }
                     }
@@ -217,7 +234,7 @@ fn check_rows(function: &str, group: &Group, rows: usize, length: usize) {
             assert_same_bits(&output[place..][..rows * width], &wanted, || context("last axis"));
             let around = output[..place].iter().chain(&output[place + rows * width..]);
             assert!(around.clone().all(|value| value.to_bits() == GUARD.to_bits()), "{}", context("writes beside"));
-            if function != "glu" && fusion == Fusion::Full {
+            if function != "glu" {
                 along
                     .call_in_place(("x", &mut TensorMut::new(&mut input[place..], &[rows, length]).unwrap()), &[])
                     .unwrap();
@@ -260,13 +277,23 @@ fn rows_split_over_threads_hold_the_same_bits() {
                 }
                 let activation = activation.clone().with("axis", axis);
                 for (one, two) in groups().iter().zip(groups_on_two_threads()) {
-                    let result = |engine: &fuselet::Engine| {
-                        common::call(&engine.compile(&activation).unwrap(), std::slice::from_ref(&x)).unwrap().remove(0)
-                    };
-                    let (one, two) = (one.engines.last().unwrap(), two.engines.last().unwrap());
-                    assert_same_bits(&result(two).data, &result(one).data, || {
-                        format!("{}: {activation} of [{rows}, {length}]", name(two))
-                    });
+                    let wanted = common::run_activation(one.judge(), Fusion::Full, &activation, &x);
+                    for engine in &two.engines {
+                        for fusion in [Fusion::Full, Fusion::Off] {
+                            let context = |how| {
+                                format!("{}, {fusion:?}: {activation} of [{rows}, {length}], {how}", name(engine))
+                            };
+                            let found = common::run_activation(engine, fusion, &activation, &x);
+                            assert_same_bits(&found.data, &wanted.data, || context("to another place"));
+                            if function != "glu" {
+                                let mut data = x.data.clone();
+                                let mut place = TensorMut::new(&mut data, &x.shape).unwrap();
+                                let compiled = engine.compile_with(&activation, fusion).unwrap();
+                                compiled.call_in_place(("x", &mut place), &[]).unwrap();
+                                assert_same_bits(&data, &wanted.data, || context("in place"));
+                            }
+                        }
+                    }
                 }
             }
         }

@@ -9,7 +9,7 @@ mod common;
 #[path = "common/random.rs"]
 mod random;
 
-use common::{Array, Random, assert_same_bits, call, groups, groups_on_two_threads, name};
+use common::{Array, Random, assert_same_bits, groups, groups_on_two_threads, name};
 use fuselet::ir::Program;
 use fuselet::{BackendChoice, CallError, Engine, Fused, Fusion, Input, Output, TensorMut, TensorRef};
 use proptest::prelude::*;
@@ -91,18 +91,20 @@ proptest! {
             Lay::new(array, &mut random, GUARD, equal)
         };
         let inputs: Vec<Lay> = arrays.iter_mut().map(lay_out).collect();
-        for engine in common::best_engines() {
-            let function = engine.compile(&program).unwrap();
-            let wanted = call(&function, &arrays).unwrap();
-            let empty = |array: &Array| Array::from_fn(&array.shape, |_| GUARD);
-            let mut outputs: Vec<Lay> =
-                wanted.iter().map(|array| Lay::new(&empty(array), &mut random, GUARD, None)).collect();
-            call_laid_out(&function, &inputs, &mut outputs).unwrap();
-            for (output, wanted) in outputs.iter().zip(&wanted) {
-                let layout = || format!("{}: {} with {inputs:?}, output {:?}", name(engine), context(&program, &arrays),
-                    (&output.shape, &output.strides, output.offset));
-                assert_same_bits(&output.elements(), &wanted.data, layout);
-                prop_assert_eq!(output.spoiled(GUARD), 0, "written beside the output: {}", layout());
+        for group in groups() {
+            let wanted = common::run(group.judge(), Fusion::Full, &program, &arrays);
+            for (engine, fusion) in group.engines.iter().flat_map(|engine| [(engine, Fusion::Full), (engine, Fusion::Off)]) {
+                let function = engine.compile_with(&program, fusion).unwrap();
+                let empty = |array: &Array| Array::from_fn(&array.shape, |_| GUARD);
+                let mut outputs: Vec<Lay> =
+                    wanted.iter().map(|array| Lay::new(&empty(array), &mut random, GUARD, None)).collect();
+                call_laid_out(&function, &inputs, &mut outputs).unwrap();
+                for (output, wanted) in outputs.iter().zip(&wanted) {
+                    let layout = || format!("{}, {fusion:?}: {} with {inputs:?}, output {:?}", name(engine),
+                        context(&program, &arrays), (&output.shape, &output.strides, output.offset));
+                    assert_same_bits(&output.elements(), &wanted.data, layout);
+                    prop_assert_eq!(output.spoiled(GUARD), 0, "written beside the output: {}", layout());
+                }
             }
         }
     }
@@ -128,9 +130,10 @@ proptest! {
         let program = Program::new([recipe.program().outputs()[0].clone()]);
         let names = program.graph(fuselet::ir::Meaning::Form).unwrap().inputs().to_vec();
         let arrays: Vec<Array> = if names.is_empty() { return Ok(()) } else { recipe.arrays(&names) };
-        for engine in common::best_engines() {
-            let function = engine.compile(&program).unwrap();
-            let wanted = call(&function, &arrays).unwrap().remove(0);
+        let engines = groups().iter().flat_map(|group| group.engines.iter().map(move |engine| (group.judge(), engine)));
+        for ((judge, engine), fusion) in engines.flat_map(|both| [(both, Fusion::Full), (both, Fusion::Off)]) {
+            let function = engine.compile_with(&program, fusion).unwrap();
+            let wanted = common::run(judge, Fusion::Full, &program, &arrays).remove(0);
             for at in 0..arrays.len() {
                 if arrays[at].shape != wanted.shape {
                     continue;
@@ -143,7 +146,8 @@ proptest! {
                 let others: Vec<(&str, &dyn Input)> =
                     others.iter().map(|(name, view)| (*name, view as &dyn Input)).collect();
                 let mut view = TensorMut::new(&mut array.data, &wanted.shape).unwrap();
-                let in_context = || format!("{} in place of {}: {}", name(engine), names[at], context(&program, &arrays));
+                let in_context = || format!("{}, {fusion:?}, in place of {}: {}", name(engine), names[at],
+                    context(&program, &arrays));
                 match function.call_in_place((&names[at], &mut view), &others) {
                     Ok(()) => assert_same_bits(&array.data, &wanted.data, in_context),
                     Err(CallError::Overlap { .. }) => assert_same_bits(&array.data, &arrays[at].data, in_context),
@@ -176,14 +180,13 @@ proptest! {
     fn the_number_of_threads_changes_no_bit(recipe in recipe_over(large_shapes(), 6)) {
         let (program, arrays) = prepare(&recipe);
         for (one, two) in groups().iter().zip(groups_on_two_threads()) {
-            let (one, two) = (one.engines.last().unwrap(), two.engines.last().unwrap());
-            prop_assert_eq!((one.threads(), two.threads()), (1, 2));
-            for fusion in [Fusion::Full, Fusion::Off] {
-                let wanted = common::run(one, fusion, &program, &arrays);
-                let found = common::run(two, fusion, &program, &arrays);
+            let wanted = common::run(one.judge(), Fusion::Full, &program, &arrays);
+            for (engine, fusion) in two.engines.iter().flat_map(|engine| [(engine, Fusion::Full), (engine, Fusion::Off)]) {
+                prop_assert_eq!((one.judge().threads(), engine.threads()), (1, 2));
+                let found = common::run(engine, fusion, &program, &arrays);
                 for (found, wanted) in found.iter().zip(&wanted) {
                     assert_same_bits(&found.data, &wanted.data, || {
-                        format!("{}, fusion {fusion:?}: {}", name(two), context(&program, &arrays))
+                        format!("{}, fusion {fusion:?}: {}", name(engine), context(&program, &arrays))
                     });
                 }
             }

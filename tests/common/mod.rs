@@ -7,7 +7,7 @@
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
-use fuselet::ir::Program;
+use fuselet::ir::{Activation, Program};
 use fuselet::{BackendChoice, CallError, Engine, Fused, Fusion, Input, Isa, Output, TensorMut, TensorRef};
 use std::sync::OnceLock;
 
@@ -163,6 +163,13 @@ pub fn call_views(function: &Fused, inputs: &[TensorRef<'_>]) -> Result<Vec<Arra
 pub fn run(engine: &Engine, fusion: Fusion, program: &Program, inputs: &[Array]) -> Vec<Array> {
     let function = engine.compile_with(program, fusion).unwrap_or_else(|error| panic!("{error}"));
     call(&function, inputs).unwrap_or_else(|error| panic!("{}: {error}", name(engine)))
+}
+
+/// Compiles and calls an activation.
+#[track_caller]
+pub fn run_activation(engine: &Engine, fusion: Fusion, activation: &Activation, x: &Array) -> Array {
+    let function = engine.compile_with(activation, fusion).unwrap_or_else(|error| panic!("{error}"));
+    call(&function, std::slice::from_ref(x)).unwrap_or_else(|error| panic!("{}: {error}", name(engine))).remove(0)
 }
 
 /// Runs a program fused and unfused on every engine of a group, demands one result, and returns it.
