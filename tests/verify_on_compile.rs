@@ -3,7 +3,8 @@
 use fuselet::backend::interpreter::Interpreter;
 use fuselet::backend::{Backend, BackendError, Code};
 use fuselet::lane::{Instruction, LaneOp, OperandArgument, Pass};
-use fuselet::{Engine, Event, Verify};
+use fuselet::{Engine, Event, TensorMut, TensorRef, Verify};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// How a backend is broken.
@@ -99,6 +100,72 @@ impl Code for BrokenCode {
     }
 }
 
+/// The interpreter with one op of all it compiles replaced by another, the `site`th of those that have one.
+#[derive(Debug)]
+struct OneWrongOp {
+    site: usize,
+    seen: AtomicUsize,
+    interpreter: Interpreter,
+}
+
+/// What is easily taken for an op.
+fn mistaken(op: LaneOp) -> Option<LaneOp> {
+    Some(match op {
+        LaneOp::Add => LaneOp::Sub,
+        LaneOp::Sub => LaneOp::Add,
+        LaneOp::Mul => LaneOp::Div,
+        LaneOp::Div => LaneOp::Mul,
+        LaneOp::Min => LaneOp::Max,
+        LaneOp::Max => LaneOp::Min,
+        LaneOp::Fma => LaneOp::Fms,
+        LaneOp::Fms => LaneOp::Fma,
+        LaneOp::Fnma => LaneOp::Fma,
+        _ => return None,
+    })
+}
+
+impl Backend for OneWrongOp {
+    fn name(&self) -> String {
+        format!("one wrong op ({})", self.site)
+    }
+
+    fn has_fma(&self) -> bool {
+        self.interpreter.has_fma()
+    }
+
+    fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {
+        let mut wrong = pass.clone();
+        for instruction in &mut wrong.program.instructions {
+            if let Instruction::Apply { op, .. } = instruction
+                && let Some(other) = mistaken(*op)
+                && self.seen.fetch_add(1, Ordering::Relaxed) == self.site
+            {
+                *op = other;
+            }
+        }
+        self.interpreter.compile(&wrong)
+    }
+}
+
+/// A logger that keeps what this library warns of.
+struct Warnings(Mutex<Vec<String>>);
+
+static WARNINGS: Warnings = Warnings(Mutex::new(Vec::new()));
+
+impl log::Log for Warnings {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if record.target().starts_with("fuselet") {
+            self.0.lock().unwrap().push(format!("{}: {}", record.level(), record.args()));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
 fn run(defect: Defect, verify: Verify, expression: &str) -> (Vec<Event>, Vec<f32>) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
@@ -132,6 +199,55 @@ fn broken_code_is_caught_replaced_and_reported() {
         assert_eq!(y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), expected.map(f32::to_bits));
         assert!(events[0].to_string().contains("broken"), "{}", events[0]);
     }
+}
+
+#[test]
+fn broken_code_is_logged_as_a_warning() {
+    // The other tests of this process do not set a logger.
+    log::set_logger(&WARNINGS).unwrap();
+    log::set_max_level(log::LevelFilter::Warn);
+    let (events, _) = run(Defect::WrongOp, Verify::OnCompile, "x + b + 0.25");
+    let expected = format!("WARN: {}", events[0]);
+    assert!(WARNINGS.0.lock().unwrap().contains(&expected), "{expected} is not in {:?}", WARNINGS.0);
+}
+
+/// One of how many wrong ops may pass: where an op corrects a rounding for few arguments only, probes may miss them all.
+const MISSED: usize = 100;
+
+#[test]
+fn one_wrong_op_anywhere_in_any_activation_is_caught() {
+    let x: Vec<f32> = (0..48).map(|at| (at as f32 - 20.0) / 3.0).collect();
+    let (mut wrong, mut missed) = (0, Vec::new());
+    for function in fuselet::ir::Library::standard().functions() {
+        let name = function.name();
+        for site in 0.. {
+            let backend = Arc::new(OneWrongOp { site, seen: AtomicUsize::new(0), interpreter: Interpreter::default() });
+            let events = Arc::new(Mutex::new(0));
+            let seen = Arc::clone(&events);
+            let engine = Engine::builder()
+                .custom_backend(Arc::clone(&backend) as Arc<dyn Backend>)
+                .verify(Verify::OnCompile)
+                .threads(1)
+                .on_event(move |_| *seen.lock().unwrap() += 1)
+                .build()
+                .unwrap();
+            let f = engine.compile(format!("x |> {name}").as_str()).unwrap();
+            let shapes = f.output_shapes(&[vec![6, 8]]).unwrap();
+            let mut y = vec![0.0f32; shapes[0].iter().product()];
+            let mut y = TensorMut::new(&mut y, &shapes[0]).unwrap();
+            f.call(&[("x", &TensorRef::new(&x, &[6, 8]).unwrap())], &mut y).unwrap();
+            if backend.seen.load(Ordering::Relaxed) <= site {
+                break;
+            }
+            wrong += 1;
+            if *events.lock().unwrap() == 0 {
+                missed.push(format!("{name}: op {site}"));
+            }
+        }
+    }
+    println!("{wrong} wrong ops, of which {} passed: {missed:?}", missed.len());
+    assert!(wrong > 300, "only {wrong} ops could be mistaken");
+    assert!(missed.len() * MISSED <= wrong, "{} of {wrong} passed: {missed:#?}", missed.len());
 }
 
 #[test]
