@@ -2,7 +2,7 @@
 //! hold on a machine that does other things too.
 //!
 //! `cargo bench --bench ratios` prints all tables, `cargo bench --bench ratios -- chains rows` these; the tables are
-//! `chains`, `streaming`, `handwritten`, `widths`, `interpreter`, `rows`, `calls`, `compile`. Every figure is for one
+//! `chains`, `streaming`, `handwritten`, `widths`, `interpreter`, `rows`, `calls`, `compile`, `verify`. Every figure is for one
 //! thread. A ratio is of least times; where the median over turns differs by more than 8 % it stands beside it.
 
 mod common;
@@ -11,7 +11,7 @@ use common::chains::{ACTIVATIONS, CHAINS, SILU_AFFINE, TEN_OPS, TEN_STEPS, expre
 use common::timing::{Contender, ratio, take_turns};
 use common::{Array, CACHED, Case, SIZES, WIDTH, backends, engine_named, engines, handwritten, rows, size_name};
 use fuselet::lane::OperandArgument;
-use fuselet::{BackendChoice, Engine, Fusion, Input, Isa};
+use fuselet::{BackendChoice, Engine, Fusion, Input, Isa, Verify};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -25,7 +25,7 @@ fn budget() -> Duration {
 }
 
 fn main() {
-    let tables: [(&str, fn()); 8] = [
+    let tables: [(&str, fn()); 9] = [
         ("chains", chains),
         ("streaming", streaming),
         ("handwritten", by_hand),
@@ -34,6 +34,7 @@ fn main() {
         ("rows", row_functions),
         ("calls", calls),
         ("compile", compile),
+        ("verify", verify),
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     for (name, table) in tables {
@@ -353,4 +354,46 @@ fn compile_row(function: &str, text: &str, name: &str, choice: BackendChoice, is
         });
     }
     row(cells);
+}
+
+/// What `Verify::OnCompile` adds to the compilation of a kernel, warm.
+fn verify() {
+    title("Function to kernel, warm: µs, least (median)");
+    header(&["function", "backend", "passes", "trusted", "verified", "the check, median"]);
+    for (function, text) in [("silu", "silu(x)"), (TEN_OPS.name, TEN_OPS.text), ("softmax", "softmax(x)")] {
+        for (name, engine) in engines() {
+            let choice = match name {
+                "interpreter" => continue,
+                "cranelift" => BackendChoice::Cranelift,
+                _ => BackendChoice::Wide,
+            };
+            let [trusting, verifying] = [Verify::Off, Verify::OnCompile].map(|verify| {
+                let engine = Engine::builder().backend(choice).isa(engine.isa()).threads(1).verify(verify);
+                engine.cache_capacity(NonZeroUsize::MIN).build().expect("this machine has it")
+            });
+            let arrays = common::arrays(&trusting.compile(text).expect("it is valid"), 16 * WIDTH);
+            let signature = Case::new(&trusting, text, Fusion::Full, arrays).signature();
+            let other = Array::normal(1, &[WIDTH]);
+            let mut samples: [Vec<f64>; 2] = Default::default();
+            let mut passes = 0;
+            let start = Instant::now();
+            while samples[0].len() < 20 || start.elapsed() < budget() * 2 {
+                for (engine, samples) in [&trusting, &verifying].into_iter().zip(&mut samples) {
+                    // Takes the one place in the cache.
+                    Case::new(engine, "x * x", Fusion::Full, vec![other.clone()]);
+                    let function = engine.compile(text).expect("it is valid");
+                    let clock = Instant::now();
+                    let kernel = function.kernel_for(&signature).expect("it fits");
+                    samples.push(clock.elapsed().as_secs_f64() * 1e6);
+                    passes = kernel.explain().passes.len();
+                }
+            }
+            samples.iter_mut().for_each(|samples| samples.sort_by(f64::total_cmp));
+            let median = |samples: &[f64]| samples[samples.len() / 2];
+            let mut cells = vec![function.to_owned(), name.to_owned(), passes.to_string()];
+            cells.extend(samples.iter().map(|samples| format!("{:.1} ({:.1})", samples[0], median(samples))));
+            cells.push(format!("{:.1}", median(&samples[1]) - median(&samples[0])));
+            row(cells);
+        }
+    }
 }
