@@ -5,7 +5,8 @@
 //!    reference alone.
 //! 2. The sweep finds the largest distances and all mistakes of class by the float64 reference.
 //! 3. These are computed again with high precision. An input that is not among them is, by the float64 reference,
-//!    nearer than the last that is; so it can exceed the certified maximum at most by that reference's own error.
+//!    nearer than the last that is; so it can exceed the certified maximum at most by that reference's own error. No other
+//!    call is close: distances are measured from the float64 truth as it is, never from its rounding to float32.
 
 use crate::precise::{Precise, to_f64, ulp_distance};
 use crate::statistics::Statistics;
@@ -44,6 +45,10 @@ pub struct Certificate {
     pub worst: Option<Worst>,
     /// Confirmed mistakes of class, as many as were kept.
     pub mistakes: Vec<Worst>,
+    /// How many mistakes by the float64 reference were too many to be computed again.
+    pub unsettled: u64,
+    /// No input that was not computed again is further away than this, by the float64 reference.
+    pub others: f64,
     /// The largest error of the float64 reference at the points checked, in units in the last place of float32.
     pub reference_error: f64,
     /// Binades (sign and exponent fields) that were sampled only.
@@ -53,7 +58,8 @@ pub struct Certificate {
 impl Certificate {
     /// The largest distance, infinite for a mistake of class.
     pub fn max_ulp(&self) -> f64 {
-        if !self.mistakes.is_empty() { f64::INFINITY } else { self.worst.map_or(0.0, |worst| worst.ulp) }
+        let mistaken = !self.mistakes.is_empty() || self.unsettled > 0;
+        if mistaken { f64::INFINITY } else { self.worst.map_or(0.0, |worst| worst.ulp) }
     }
 }
 
@@ -69,6 +75,8 @@ pub fn certify(
         statistics: Statistics::default(),
         worst: None,
         mistakes: Vec::new(),
+        unsettled: 0,
+        others: 0.0,
         reference_error: 0.0,
         sampled: Vec::new(),
     };
@@ -82,8 +90,11 @@ pub fn certify(
         }
     }
     certificate.statistics = sweep::sweep(measured, patterns, &skip, threads, progress)?;
+    let mistakes_at = &certificate.statistics.mistakes_at;
+    certificate.unsettled = certificate.statistics.mistakes - mistakes_at.len() as u64;
+    certificate.others = certificate.statistics.limit();
     let mut confirm: Vec<u32> = certificate.statistics.worst().iter().map(|found| found.bits).collect();
-    confirm.extend(&certificate.statistics.mistakes_at);
+    confirm.extend(mistakes_at);
     confirm.extend(certificate.sampled.iter().flat_map(|binade| points(*binade, SAMPLED, patterns)));
     for found in precise_distances(subject, measured, &confirm, threads)? {
         if found.ulp.is_infinite() {

@@ -108,6 +108,9 @@ impl Options {
             return Err("--from is behind --to; negative numbers come after positive ones".to_owned());
         }
         if let Some(params) = &options.params {
+            if options.names.is_empty() {
+                return Err("--params are those of the activations named, but none is".to_owned());
+            }
             for name in &mut options.names {
                 *name = format!("{name}({params})");
             }

@@ -73,11 +73,14 @@ impl Record {
         for line in text.lines() {
             let name = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
             if let Some(quote) = name.and_then(|name| self.quotation(name)) {
-                lines.push(quote);
+                // In place of the old one; in a new entry at the end of its documentation.
+                let documentation = lines.iter_mut().rev().take_while(|line| line.starts_with("///"));
+                match documentation.into_iter().find(|line| line.starts_with("/// Bound: ")) {
+                    Some(old) => *old = quote,
+                    None => lines.push(quote),
+                }
             }
-            if !line.starts_with("/// Bound: ") {
-                lines.push(line.to_owned());
-            }
+            lines.push(line.to_owned());
         }
         Ok(std::fs::write(path, lines.join("\n") + "\n")?)
     }

@@ -4,34 +4,38 @@ use crate::certificate::{Certificate, Worst};
 use crate::rows::{Measure, RowCertificate};
 use crate::statistics::BINS;
 use crate::subject::Subject;
-use crate::sweep::{BINADE, Patterns};
+use crate::sweep::BINADE;
 use std::time::Duration;
 
 /// The largest distance the project promises for its own activations.
 pub const PROMISED: f64 = 4.0;
 
 /// A paragraph on one function.
-pub fn text(subject: &Subject, certificate: &Certificate, patterns: Patterns, took: Duration) -> String {
+pub fn text(subject: &Subject, certificate: &Certificate, took: Duration) -> String {
     let statistics = &certificate.statistics;
     let mut lines = vec![subject.name.clone()];
     let mut line = |label: &str, text: String| lines.push(format!("  {label:<12} {text}"));
-    let all = if patterns == Patterns::ALL { " (every float32)" } else { "" };
+    let all = if statistics.inputs == 1 << 32 { " (every float32)" } else { "" };
     line("inputs", format!("{}{all} in {:.0} s", statistics.inputs, took.as_secs_f64()));
     match certificate.worst {
-        Some(worst) => line("max", format!("{:.4} ULP {}", worst.ulp, place(&worst))),
+        Some(worst) => line("max", format!("{} ULP {}", ulp(worst.ulp), place(&worst))),
         None => line("max", "0 ULP: every result is exact".to_owned()),
     }
-    line(
-        "mean",
-        format!("{:.4} ULP; at most {:.3} among subnormal results", statistics.mean(), statistics.worst_subnormal),
-    );
+    let others = format!("at most {} ULP by float64, of the inputs not computed again", ulp(certificate.others));
+    line("others", others);
+    let subnormal = ulp(statistics.worst_subnormal);
+    line("mean", format!("{} ULP; at most {subnormal} among subnormal results", ulp(statistics.mean())));
     line("histogram", histogram(&statistics.histogram));
     let zeros = (statistics.lost_to_zero, statistics.not_zero, statistics.other_zero);
     line(
         "zeros",
         format!("{} lost to zero, {} not zero, {} of the definition's other sign", zeros.0, zeros.1, zeros.2),
     );
-    line("mistakes", format!("{} of NaN, infinity or sign", statistics.mistakes));
+    let unsettled = match certificate.unsettled {
+        0 => String::new(),
+        count => format!(", {count} of them not computed again"),
+    };
+    line("mistakes", format!("{} of NaN, infinity or sign{unsettled}", statistics.mistakes));
     for mistake in certificate.mistakes.iter().take(4) {
         line("", place(mistake));
     }
@@ -86,6 +90,11 @@ pub fn number(x: f32) -> String {
     let magnitude = x.abs();
     let decimal = if x == 0.0 || (1e-4..1e6).contains(&magnitude) { format!("{x}") } else { format!("{x:e}") };
     format!("{decimal} ({:#010x})", x.to_bits())
+}
+
+/// A distance: four places, or few digits where it is out of hand.
+fn ulp(distance: f64) -> String {
+    if distance < 1e6 { format!("{distance:.4}") } else { format!("{distance:.3e}") }
 }
 
 fn place(worst: &Worst) -> String {

@@ -219,6 +219,11 @@ impl Statistics {
         &self.worst
     }
 
+    /// All distances that are not among the worst are at most this.
+    pub fn limit(&self) -> f64 {
+        self.limit
+    }
+
     /// The mean distance.
     pub fn mean(&self) -> f64 {
         if self.numbers == 0 { 0.0 } else { self.sum / self.numbers as f64 }

@@ -13,6 +13,8 @@ pub struct Subject {
     pub definition: Graph,
     /// What is compiled.
     pub form: Graph,
+    /// Whether it is one of the library's, whose accuracy is promised.
+    pub promised: bool,
 }
 
 impl Subject {
@@ -20,7 +22,8 @@ impl Subject {
     pub fn activation(library: &Library, text: &str) -> Result<Subject, Box<dyn std::error::Error>> {
         let name = library.parse_activation(text)?.to_string();
         let activation = rounded_defaults(library.parse_activation(&rounded_literals(text))?);
-        Subject::new(name, &activation.into_program(library)?)
+        let promised = activation.function().is_standard();
+        Ok(Subject { promised, ..Subject::new(name, &activation.into_program(library)?)? })
     }
 
     /// An expression of one input.
@@ -36,7 +39,7 @@ impl Subject {
             let message = format!("`{name}` must have one input and one output, but its inputs are: {inputs}");
             return Err(message.into());
         }
-        Ok(Subject { name, definition, form })
+        Ok(Subject { name, definition, form, promised: false })
     }
 
     /// An error unless it is computed element by element.
