@@ -70,10 +70,10 @@ impl Primitive {
         let pass = Pass { name: op.name().to_owned(), program: builder.finish(), operands };
         pass.verify().unwrap_or_else(|error| panic!("{error}"));
         let operations = pass.program.operation_count();
-        let code = |backend: &Box<dyn Backend>| {
+        let code = |backend: Box<dyn Backend>| {
             (backend.name(), backend.compile(&pass).unwrap_or_else(|error| panic!("{}: {error}", backend.name())))
         };
-        let codes = backends(fma).iter().map(code).collect();
+        let codes = backends(fma).into_iter().map(code).collect();
         Some(Primitive { op, codes, operations })
     }
 
