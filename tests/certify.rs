@@ -11,7 +11,7 @@ mod statistics;
 mod subject;
 
 use fuselet::ir::Library;
-use fuselet::ir::ulp::ulp_distance_f32;
+use fuselet::ir::ulp::{ulp_distance_f32, ulp_distance_f64};
 use precise::{Precise, to_f64};
 use statistics::Statistics;
 use subject::Subject;
@@ -121,4 +121,42 @@ fn constants_of_the_truth_are_the_float32_a_kernel_computes_with() {
     assert!(leaky.promised && !chain.promised);
     assert!(Subject::chain(&library, "x * y").is_err());
     assert!(Subject::chain(&library, "softmax(x)").unwrap().require_elementwise().is_err());
+}
+
+/// How many of the samples are evaluated: all of them take seconds.
+const EVERY: usize = 5;
+
+#[test]
+fn high_precision_agrees_with_another_library_on_every_function() {
+    let library = Library::standard();
+    let folder = format!("{}/tests/data/float64", env!("CARGO_MANIFEST_DIR"));
+    let mut functions = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let number = |field: &str| f64::from_bits(u64::from_str_radix(field, 16).unwrap());
+        let samples =
+            text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(',').map(number).collect());
+        let samples: Vec<Vec<f64>> =
+            if path.extension().is_some_and(|end| end == "csv") { samples.collect() } else { continue };
+        // The argument, the value, what rounding left; functions of two arguments have one more.
+        if samples[0].len() != 3 {
+            continue;
+        }
+        let subject = Subject::chain(&library, &format!("{name}(x)")).unwrap();
+        let mut precise = Precise::new();
+        for sample in samples.iter().step_by(EVERY) {
+            let found = to_f64(&precise.scalar(&subject.definition, sample[0]));
+            // Its conversion to float64 may be one number off.
+            assert!(
+                ulp_distance_f64(found, sample[1]) <= 1,
+                "{name}({:e}) = {:e}, but here {found:e}",
+                sample[0],
+                sample[1]
+            );
+        }
+        functions += 1;
+    }
+    assert_eq!(functions, 16, "functions of one argument with samples");
 }
