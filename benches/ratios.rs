@@ -171,7 +171,7 @@ fn by_hand() {
     }
 }
 
-/// Cranelift over the wide backend at both its widths.
+/// Cranelift over the wide backend at both its widths, loops alone: what checking a call costs, `calls` says.
 fn widths() {
     title("Cranelift: ns per element; how many times longer than avx2, than avx512");
     header(&["kernel", "1k", "16k", "256k"]);
@@ -185,8 +185,7 @@ fn widths() {
                 .chain(&wide)
                 .map(|engine| Case::sized(engine, &text, Fusion::Full, n))
                 .collect();
-            let mut turns: Vec<Contender<'_>> =
-                cases.iter_mut().map(|case| Contender::new("", || case.call())).collect();
+            let mut turns: Vec<Contender<'_>> = cases.iter_mut().map(|case| Contender::new("", case.raw())).collect();
             take_turns(&mut turns, budget());
             let ratios: Vec<String> = turns[1..].iter().map(|wide| format!("{}×", times(&turns[0], wide))).collect();
             cells.push(format!("{} · {}", per_element(&turns[0], n), ratios.join(" · ")));
