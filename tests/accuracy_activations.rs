@@ -238,6 +238,24 @@ fn every_function_holds_its_recorded_bound_on_a_dense_sample() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// The float64 truth and the exact one, by which the record was made, differ by less.
+const REFERENCE_ERROR: f64 = 1e-4;
+
+#[test]
+fn the_worst_inputs_on_record_give_the_recorded_distances() {
+    // A kernel that changed, for better or worse, has to come on record again.
+    for (text, measured) in &record("elementwise") {
+        for (machine, fma) in MACHINES.into_iter().filter(|(_, fma)| !fma || Isa::detect().has_fma()) {
+            let measured = &measured[machine];
+            let Some(x) = measured["x"].as_str() else { continue };
+            let bits = x.split("(0x").nth(1).and_then(|bits| bits.strip_suffix(')')).expect("an input with its bits");
+            let x = f32::from_bits(u32::from_str_radix(bits, 16).expect("bits in hexadecimal"));
+            let (found, max) = (Judged::new(text, fma).worst(&[x]).ulp, number(measured, "max"));
+            assert!((found - max).abs() < REFERENCE_ERROR, "{text}, {machine}, at {x:e}: {found} ULP, on record {max}");
+        }
+    }
+}
+
 #[test]
 fn other_parameters_hold_the_promise_too() {
     for (text, fma, worst) in worst_of_all(OFF_THE_RECORD) {
