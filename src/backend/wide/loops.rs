@@ -355,7 +355,17 @@ impl Function<'_> {
         self.emitter.assembler.bind(whole);
         self.main_loop(tail);
         self.emitter.assembler.bind(tail);
+        // The tail works on accumulators in memory.
+        let in_registers = self.emitter.registers_accumulate();
+        if in_registers {
+            self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), END.into()]);
+            self.emitter.assembler.jump(Condition::AboveOrEqual, finished);
+            self.emitter.keep_accumulators();
+        }
         self.tail(masked, aligned.is_some().then_some(whole), finished);
+        if in_registers {
+            self.emitter.fetch_accumulators();
+        }
     }
 
     fn main_loop(&mut self, tail: Label) {
@@ -364,7 +374,6 @@ impl Function<'_> {
         let top = self.emitter.assembler.label();
         self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), LIMIT.into()]);
         self.emitter.assembler.jump(Condition::Greater, tail);
-        self.emitter.fetch_accumulators();
         self.emitter.assembler.align(32);
         self.emitter.assembler.bind(top);
         let Selection { body, body_locals, .. } = &self.selection;
@@ -372,7 +381,6 @@ impl Function<'_> {
         self.emitter.assembler.with_number(Code::Add_rm64_imm32, INDEX, step);
         self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), LIMIT.into()]);
         self.emitter.assembler.jump(Condition::LessOrEqual, top);
-        self.emitter.keep_accumulators();
     }
 
     /// The masked body. Entered at `masked` it does the bytes in [`COUNT`], at most a vector; where the span is aligned it

@@ -22,7 +22,7 @@ impl Emitter {
         slot_address(place.slot + (part * self.target.vector_bytes()) as i32)
     }
 
-    /// Fills the lanes of each accumulator with its identity. Uses the first scratch register.
+    /// Fills the lanes of each accumulator with its identity, wherever they are. Uses the first scratch register.
     pub(super) fn reset_accumulators(&mut self, accumulators: &[Accumulator]) {
         for (index, accumulator) in accumulators.iter().enumerate() {
             let place = self.accumulators[index];
@@ -31,31 +31,36 @@ impl Emitter {
                 Dtype::F64 => accumulator.combine.identity::<f64>().to_bits(),
             };
             let constant = self.pool.constant(self.target, bits);
-            let held = self.vector(self.scratch[0]);
+            let held = self.vector(place.registers.unwrap_or(self.scratch[0]));
             self.assembler.emit(self.target.code(Simd::Broadcast), [held, Address::pool(constant).into()]);
             for part in 0..self.parts() {
-                let address = self.part_address(place, part).into();
-                self.assembler.emit(self.target.code(Simd::Put), [address, held]);
+                let (code, to) = match place.registers {
+                    Some(_) if part == 0 => continue,
+                    Some(first) => (Simd::Move, self.vector(first + part as u8)),
+                    None => (Simd::Put, self.part_address(place, part).into()),
+                };
+                self.assembler.emit(self.target.code(code), [to, held]);
             }
         }
-    }
-
-    /// Loads the lanes into the main loop's registers.
-    pub(super) fn fetch_accumulators(&mut self) {
         for (_, flags) in self.nan_flags() {
             self.assembler.emit(self.target.code(Simd::FloatXor), [flags, flags, flags]);
         }
+    }
+
+    /// Whether the main loop keeps accumulators in registers.
+    pub(super) fn registers_accumulate(&self) -> bool {
+        self.accumulators.iter().any(|place| place.registers.is_some())
+    }
+
+    /// Loads the lanes into the main loop's registers, after a tail.
+    pub(super) fn fetch_accumulators(&mut self) {
         self.each_register(|emitter, register, address| {
             emitter.assembler.emit(emitter.target.code(Simd::Move), [register, address]);
         });
     }
 
-    /// Stores the main loop's registers to the lanes.
+    /// Stores the main loop's registers to the lanes, for a tail.
     pub(super) fn keep_accumulators(&mut self) {
-        for (lanes, flags) in self.nan_flags() {
-            // All ones are a NaN, and a NaN in any lane is the result.
-            self.assembler.emit(self.target.code(Simd::FloatOr), [lanes, lanes, flags]);
-        }
         self.each_register(|emitter, register, address| {
             emitter.assembler.emit(emitter.target.code(Simd::Put), [address, register]);
         });
@@ -82,9 +87,16 @@ impl Emitter {
     /// Combines the lanes of each accumulator and writes the one element. Every register but the pinned ones and those
     /// of the main loop's accumulators is free here; `pointers` are the slots of where to write.
     pub(super) fn finish_accumulators(&mut self, accumulators: &[Accumulator], pointers: &[i32]) {
+        for (lanes, flags) in self.nan_flags() {
+            // A NaN's bits with any other's are a NaN, and a NaN in any lane is the result.
+            self.assembler.emit(self.target.code(Simd::FloatOr), [lanes, lanes, flags]);
+        }
         for (index, accumulator) in accumulators.iter().enumerate() {
             let place = self.accumulators[index];
-            self.combine_parts(accumulator.combine, place);
+            match place.registers {
+                Some(first) => self.combine_registers(accumulator.combine, first),
+                None => self.combine_parts(accumulator.combine, place),
+            }
             self.combine_within(accumulator.combine);
             let lowest: Operand = narrow(16, self.scratch[0]).into();
             let code = match self.target.dtype {
@@ -93,6 +105,25 @@ impl Emitter {
             };
             self.assembler.load(SCRATCH, slot_address(pointers[accumulator.operand]));
             self.assembler.emit(code, [Address::at(SCRATCH, 0).into(), lowest]);
+        }
+    }
+
+    /// Whole vectors, in the main loop's registers; the last one goes to the first scratch register.
+    fn combine_registers(&mut self, combine: Combine, first: u8) {
+        let mut width = self.parts() / 2;
+        while width > 1 {
+            for part in 0..width {
+                let upper = self.vector(first + (part + width) as u8);
+                self.combine(combine, first + part as u8, upper);
+            }
+            width /= 2;
+        }
+        let held = self.scratch[0];
+        let [held_at, lower] = [held, first].map(|number| self.vector(number));
+        self.assembler.emit(self.target.code(Simd::Move), [held_at, lower]);
+        if width == 1 {
+            let upper = self.vector(first + 1);
+            self.combine(combine, held, upper);
         }
     }
 
@@ -186,7 +217,7 @@ impl Run<'_> {
 }
 
 impl Emitter {
-    /// Like [`Emitter::combine`] for maxima and minima, but a NaN is only noted in `flags`. On AVX2 that shortens the chain of
+    /// Like [`Emitter::combine`] for maxima and minima, but a NaN is only noted in `flags`. That shortens the chain of
     /// operations from one vector to the next from a comparison and a blend to one instruction.
     fn combine_numbers(&mut self, combine: Combine, number: u8, value: Operand, flags: u8) {
         const UNORDERED: u8 = 0x03;
@@ -194,8 +225,14 @@ impl Emitter {
         let simd = if combine == Combine::Max { Simd::Max } else { Simd::Min };
         let [held, flags, found] = [number, flags, self.scratch[1]].map(|number| self.vector(number));
         self.assembler.emit(target.code(simd), [held, held, value]);
-        self.assembler.emit(target.code(Simd::Compare), [found, value, value, UNORDERED.into()]);
-        self.assembler.emit(target.code(Simd::FloatOr), [flags, flags, found]);
+        if target.masks {
+            let unordered = mask(SCRATCH_MASK);
+            self.assembler.emit(target.code(Simd::Compare), [unordered.into(), value, value, UNORDERED.into()]);
+            self.assembler.emit_masked(target.code(Simd::Move), [flags, value], unordered, false);
+        } else {
+            self.assembler.emit(target.code(Simd::Compare), [found, value, value, UNORDERED.into()]);
+            self.assembler.emit(target.code(Simd::FloatOr), [flags, flags, found]);
+        }
     }
 
     /// `register ← combine(register, value)`, all lanes; as [`Combine::apply`], so a NaN that is there stays.

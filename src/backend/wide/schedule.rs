@@ -39,8 +39,8 @@ pub(super) fn shape(selection: &Selection, target: Target, reserved: usize) -> S
     let registers = usize::from(target.vector_registers()) - reserved;
     let estimate = Estimate::of(&selection.body, selection.body_locals, target);
     let parts = ACCUMULATOR_LANES / target.lanes();
-    // Without mask registers, keeping NaNs in maxima is a long way round; one more register makes it short.
-    let notes_nan = |accumulator: &Accumulator| !target.masks && accumulator.combine != Combine::Sum;
+    // Keeping NaNs in maxima is a long way round from one vector to the next; one more register makes it short.
+    let notes_nan = |accumulator: &Accumulator| accumulator.combine != Combine::Sum;
     let registers_of = |accumulator: &Accumulator| parts + usize::from(notes_nan(accumulator));
     let wanted: usize = selection.accumulators.iter().map(registers_of).sum();
     let mut copies = estimate.copies(registers);
