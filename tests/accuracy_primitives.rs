@@ -316,6 +316,26 @@ fn emulated_fma_differs_from_the_instruction_by_a_double_rounding_at_most() {
     }
 }
 
+#[test]
+fn float32_scaled_exponentials_are_within_one_ulp_wherever_their_result_is_normal() {
+    let (mut a, mut k) = (Vec::new(), Vec::new());
+    for at in 0..400_000u32 {
+        let x = (f64::from(at) / 200_000.0 - 1.0) * 330.0;
+        a.push(x as f32);
+        k.push(f32::from((at % 251) as i16 - 125) - (x * std::f64::consts::LOG2_E).round() as f32);
+    }
+    for fma in [true, false] {
+        let Some(primitive) = Primitive::new(Op::ExpScaled, Dtype::F32, fma) else { continue };
+        let mut worst = 0.0f64;
+        for ((x, k), got) in a.iter().zip(&k).zip(primitive.run(&[&a, &k])) {
+            let truth = (Op::ExpScaled.row().meaning)([f64::from(*x), f64::from(*k), 0.0]);
+            worst = worst.max(fuselet_ir::ulp::ulp_distance_f32(got, truth));
+        }
+        println!("exp_scaled fma={fma} {} ops: {worst:.4} ULP", primitive.operations);
+        assert!(worst <= 1.0 + 0.2 * f64::from(u8::from(!fma)), "fma={fma}: {worst} ULP");
+    }
+}
+
 /// Every float64 primitive lies within this of the exact value, in units in the last place.
 const FLOAT64_ULP: f64 = 1.0;
 
@@ -337,7 +357,7 @@ fn float64_distance(got: f64, rounded: f64, left: f64) -> f64 {
 
 /// The ops that are held to correctly rounded values.
 fn float64_sampled() -> impl Iterator<Item = Op> {
-    UNARY_F32.iter().map(|row| row.0).chain([Op::Pow, Op::ExpNegScaledSum])
+    UNARY_F32.iter().map(|row| row.0).chain([Op::Pow, Op::ExpNegScaledSum, Op::ExpScaled])
 }
 
 /// The ops that are held to the bits of the op table: IEEE operations, selections, exact error terms.

@@ -116,6 +116,7 @@ op_table! {
    Pow        = "pow",            Special,    [a, b],    libm::pow(a, b),                       ["b * a ^ (b - 1)", "log(a) * y"],        "a to the power b, with C's special cases; also written a ^ b.";
    ExpNegScaled = "exp_neg_scaled", Companion, [a],      special::exp_neg_scaled(a, 0.0),       ["-y"],                                   "2⁶⁴ · e⁻ᵃ for a from 0 to exp_cutoff(): carries all bits where e⁻ᵃ is subnormal.";
    ExpNegScaledSum = "exp_neg_scaled_sum", Companion, [a, low], special::exp_neg_scaled(a, low), ["-y", "-y"],                            "2⁶⁴ · e⁻⁽ᵃ⁺ˡᵒʷ⁾ for a from 0 to exp_cutoff() and a small correction `low`.";
+   ExpScaled  = "exp_scaled",     Companion,  [a, k],    special::exp_scaled(a, k),             ["y", "0.6931471805599453 * y"],          "2ᵏ · eᵃ for a whole k and |a| up to 3 · exp_cutoff(), where the result is a normal number: the scale costs nothing.";
    Expm1Nonpositive = "expm1_nonpositive", Companion, [a], libm::expm1(a),                      ["exp(a)"],                               "eᵃ − 1 for a ≤ 0, cheaper than expm1.";
    Log1pUnit  = "log1p_unit",     Companion,  [a],       libm::log1p(a),                        ["1 / (1 + a)"],                          "log(1 + a) for a from 0 to 1, cheaper than log1p.";
    NormalTailScaled = "normal_tail_scaled", Companion, [a], special::normal_tail_scaled(a),     ["-0x1p64 * 0.3989422804014327 * exp(-0.5 * a * a)"], "2⁶⁴ · Φ(−a) for a ≥ 0, the normal distribution's upper tail.";

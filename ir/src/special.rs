@@ -76,6 +76,18 @@ pub fn exp_neg_scaled(a: f64, low: f64) -> f64 {
     }
 }
 
+/// 2ᵏ · eᵃ for a whole k: the powers of two of both factors are applied together.
+pub fn exp_scaled(a: f64, k: f64) -> f64 {
+    const LN_2_HIGH: f64 = 0.693_147_180_369_123_8;
+    const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+    let n = (a * std::f64::consts::LOG2_E).round_ties_even();
+    if !(n.abs() < 1e6 && k.abs() < 1e6) {
+        return libm::exp(a) * libm::exp2(k);
+    }
+    // n has few enough bits for an exact product with the high part.
+    libm::scalbn(libm::exp((a - n * LN_2_HIGH) - n * LN_2_LOW), (n + k) as i32)
+}
+
 /// 2⁶⁴ · Φ(−a).
 pub fn normal_tail_scaled(a: f64) -> f64 {
     if a < 30.0 {

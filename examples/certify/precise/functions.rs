@@ -86,6 +86,10 @@ impl Arithmetic {
                 let sum = a().add(argument(1), p + GUARD, ROUNDING);
                 scale(self.exp(&sum.neg(), p), 64)
             }
+            Op::ExpScaled => {
+                let power = to_f64(argument(1));
+                if power.is_finite() { scale(self.exp(a(), p), power as i32) } else { from_f64(f64::NAN, p) }
+            }
             Op::NormalTailScaled => scale(self.normal_cdf(&a().neg(), p), 64),
             Op::TanhGap => self.tanh_gap(a(), p),
             Op::ExpCutoff => from_f64((op.row().meaning)([0.0; 3]), p),

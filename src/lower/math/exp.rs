@@ -1,4 +1,4 @@
-//! The exponential family: `exp`, `exp_neg_scaled`, `exp_neg_scaled_sum`.
+//! The exponential family: `exp`, `exp_neg_scaled`, `exp_neg_scaled_sum`, `exp_scaled`.
 //!
 //! Reduction x = n·ln 2 + r, |r| ≤ ½ ln 2, with ln 2 in two parts of which n · (the high one) is exact (Cody and Waite);
 //! n is rounded by adding 1.5·2ᵖ⁻¹, whose low bits then *are* n plus a bias, so that the power of two is one shift away
@@ -173,6 +173,36 @@ fn exp_neg_f32<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
 fn exp_neg_f64<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
     let Reduced { t, high, tail, .. } = reduce_f64(-y, -low, bias(Dtype::F64) + 64.0);
     (1.0 + (high + tail)) * (t.bits() << mantissa(Dtype::F64)).float()
+}
+
+/// 2ᵏ · eˣ for a whole k and |x| up to 3 · `exp_cutoff`, where the result is a normal number.
+///
+/// k goes into the number whose low bits become the power of two, so it costs nothing where it is the same for a row. The
+/// exponent of eˣ has 9 bits (float64: 12), which times the short part of ln 2 is exact.
+pub(super) fn exp_scaled<'s>(x: Term<'s>, k: Term<'s>) -> Term<'s> {
+    let dtype = x.dtype();
+    let offset = k + (magic(dtype) + bias(dtype));
+    let (ln2_high, ln2_low) = ln2_parts(dtype);
+    let t = x.times_plus(LOG2_E, offset);
+    let n = t - offset;
+    let r = n.times_plus(-ln2_high, x);
+    let p = match dtype {
+        Dtype::F32 => {
+            let r = n.times_plus(-ln2_low, r);
+            if x.scope().has_fma() {
+                let coefficients: Vec<f64> = std::iter::once(1.0).chain(EXP_F32).collect();
+                r.polynomial(&coefficients)
+            } else {
+                1.0 + ((r * r) * r.polynomial(&EXP_F32[1..]) + r)
+            }
+        }
+        Dtype::F64 => {
+            let low = n * -ln2_low;
+            let sum = r + low;
+            1.0 + (r + (sum * sum).times_plus(sum.polynomial(&EXP_F64), low))
+        }
+    };
+    p * (t.bits() << mantissa(dtype)).float()
 }
 
 /// The number past which y · e⁻ʸ rounds to 0: 110 for float32, 752 for float64.

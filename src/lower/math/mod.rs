@@ -55,6 +55,7 @@ pub(super) fn lower(builder: &mut LaneBuilder, op: Op, arguments: &[Value]) -> V
                 Op::CopySign => binary(minmax::copysign),
                 Op::Pow => binary(pow::pow),
                 Op::ExpNegScaledSum => binary(exp::exp_neg_scaled_sum),
+                Op::ExpScaled => binary(exp::exp_scaled),
                 Op::ProductError => binary(error_free::product_error),
                 Op::DifferenceError => binary(error_free::difference_error),
                 Op::Fma => {

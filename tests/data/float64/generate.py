@@ -125,3 +125,11 @@ with open(os.path.join(out,'exp_neg_scaled_sum.csv'),'w') as o:
         low=random.uniform(-1,1)*random.choice([y*2.0**-53,y*2.0**-53,2.0**-13])
         r=rnd(exp(-(mpf(y)+mpf(low)))*S)
         o.write(line(y,low,r,left))
+# exp_scaled: everywhere in its domain, with scales that keep the result normal
+random.seed(20261127)
+with open(os.path.join(out,'exp_scaled.csv'),'w') as o:
+    o.write("# exp_scaled in float64: bits of a, of k, of the correctly rounded result, of what it lacks in ulp (mpmath, 1400 bits)\n")
+    for y in [0.0,1e-300,2256.0,-2256.0]+uni(-2256,2256,300)+uni(-2,2,200):
+        k=float(round(-y/math.log(2))+random.randint(-1000,1000))
+        r=rnd(exp(mpf(y))*mpf(2)**int(k))
+        o.write(line(y,k,r,left))
