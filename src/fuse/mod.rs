@@ -11,8 +11,8 @@ mod plan;
 mod report;
 mod sink;
 
-pub(crate) use emit::combine_of;
 pub use emit::{Form, emit};
+pub(crate) use emit::{combine_of, moves};
 pub use plan::{Buffer, Extent, KernelPlan, PassPlan, Plan, Sink, Slot, Source, Stage, StageReduction, Temporary};
 pub use report::Note;
 

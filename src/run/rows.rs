@@ -5,9 +5,11 @@
 //! - [`Form::Strip`]: the span is a strip of neighbouring rows, and the code steps along them: for axes that are not the
 //!   last, without transposing, and for short rows, where lanes would be idle.
 //!
-//! Both sum in the same order, fixed by the row's length alone. A row is cut into blocks of [`BLOCK`] elements; in a
-//! block element `i` goes to lane `i mod 32`, the lanes combine by the fixed tree, and blocks add up in float64 in
-//! ascending order. In strip form the 32 lanes are strips of scratch.
+//! Both sum in the same order, fixed by the row's length alone. A row is cut into blocks of [`BLOCK`] elements, the last
+//! one shorter. A block is cut into quarters (what does not fit, at most three elements, is a block of its own, of one
+//! quarter); element `i` of each quarter is added up, (first + second) + (third + fourth), and goes to lane `i mod 32`; the
+//! lanes combine by the fixed tree, and blocks add up in float64 in ascending order. In strip form lanes are strips of
+//! scratch. The quarters are what code does at a time, so that there is one step of an accumulator for four elements.
 //!
 //! Reduced axes that do not merge (a transposed array, reduced over two axes that lie apart) are packed row by row into
 //! scratch first.
@@ -27,12 +29,17 @@ use crate::fuse::{Form, KernelPlan};
 use batch::{Rows, Task};
 use smallvec::SmallVec;
 
-/// Elements of a row that lanes add up in the storage precision before float64 takes over: 8 a lane, so that the error of
-/// a block is at most 3.5 (lanes) + 2.5 (tree) ULP, and about 1 in practice (`tests/rows.rs` holds it to 4).
-pub(crate) const BLOCK: usize = 256;
+/// Elements of a row that lanes add up in the storage precision before float64 takes over: 8 quadruples a lane, so that
+/// the error of a block is at most 2 (quadruples) + 7 (lanes) + 5 (tree) roundings, and about 1 ULP in practice
+/// (`tests/rows.rs` holds it to 4). Library forms that sum in two exact parts rely on it too: `Reduction::SumHigh`.
+pub(crate) const BLOCK: usize = 1024;
 
 /// Rows shorter than this are run in strips even where the row itself is contiguous.
 const SHORT_ROW: usize = 16;
+
+/// A row of this length is split over threads where there are fewer rows than threads: waking them costs as much as some
+/// 10 000 elements.
+const SPLIT_ROW: usize = 1 << 16;
 
 /// Runs the kernel.
 ///
@@ -76,7 +83,7 @@ pub(crate) unsafe fn run(
     };
     let form =
         if packed || empty { Form::Span } else { choose_form(&mut rows, row_length, &row_strides, leader, size) };
-    let task = Task { engine, prepared, kernel, plan, form, row_length, size, mode: arrays.mode };
+    let mut task = Task { engine, prepared, kernel, plan, form, row_length, size, mode: arrays.mode, parts: 1 };
     let rows = Rows { bounds, row_strides, nest: rows, along };
     let elements = rows.nest.iter().fold(row_length.max(1), |product, d| product.saturating_mul(d.length));
     let parts = if arrays.mode == Mode::Run { threads::parts(engine, elements, kernel.work) } else { 1 };
@@ -85,6 +92,12 @@ pub(crate) unsafe fn run(
         return unsafe { task.run(&rows) };
     }
     let longest = (0..rows.nest.len()).max_by_key(|at| rows.nest[*at].length).unwrap_or(0);
+    // Too few rows for all threads: each row is split, if it is long.
+    if rows.nest[longest].length < parts && form == Form::Span && row_length >= SPLIT_ROW {
+        task.parts = parts;
+        // SAFETY: the caller's promise, for all rows.
+        return unsafe { task.run(&rows) };
+    }
     let grain = if form == Form::Strip && longest == rows.nest.len() - 1 { 64 } else { 1 };
     let failed = std::sync::Mutex::new(None);
     threads::split(rows.nest[longest].length, grain, parts, |first, count| {

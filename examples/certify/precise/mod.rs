@@ -112,7 +112,7 @@ fn agree(a: &BigFloat, b: &BigFloat) -> bool {
 fn reduce(reduction: Reduction, row: &[BigFloat], p: usize) -> BigFloat {
     let zero = number::from_f64(0.0, p);
     let length = number::from_f64(row.len() as f64, p);
-    let sum = || row.iter().fold(zero.clone(), |sum, x| sum.add(x, p + 64, ROUNDING));
+    let sum = || row.iter().fold(number::from_f64(0.0, p), |sum, x| sum.add(x, p + 64, ROUNDING));
     let extreme = |sign: i128| {
         if row.iter().any(BigFloat::is_nan) {
             return astro_float::NAN;
@@ -124,7 +124,8 @@ fn reduce(reduction: Reduction, row: &[BigFloat], p: usize) -> BigFloat {
     match reduction {
         Reduction::Max => extreme(1),
         Reduction::Min => extreme(-1),
-        Reduction::Sum => sum(),
+        Reduction::Sum | Reduction::SumHigh => sum(),
+        Reduction::SumLow => zero,
         Reduction::Mean => sum().div(&length, p, ROUNDING),
         Reduction::SparsemaxTau => sparsemax_threshold(row, &extreme(1), p),
     }

@@ -159,7 +159,7 @@ reduce_nothing:               "max(x, axis = []) → x; sum(x, axis = []) → x 
         match reduction {
             Reduction::Max | Reduction::Min => Some(x),
             Reduction::Sum | Reduction::Mean => { let zero = g.constant(0.0); Some(g.apply(Op::Add, &[x, zero])) }
-            Reduction::SparsemaxTau => None,
+            Reduction::SumHigh | Reduction::SumLow | Reduction::SparsemaxTau => None,
         }
     };
 reduce_again:                 "max(max(x, axis = 1), axis = 1) → max(x, axis = 1)", "the axes have length 1 the second time (min alike)",

@@ -83,7 +83,9 @@ macro_rules! machine {
                             Reduction::Min => group.iter().copied().fold(F::INFINITY, minimum),
                             Reduction::Sum => group.iter().fold(0.0, |sum, x| sum + x),
                             Reduction::Mean => group.iter().fold(0.0, |sum, x| sum + x) / group.len() as F,
-                            Reduction::SparsemaxTau => panic!("not an IEEE operation"),
+                            Reduction::SumHigh | Reduction::SumLow | Reduction::SparsemaxTau => {
+                                panic!("not an IEEE operation")
+                            }
                         };
                         groups.map(reduce).collect()
                     }

@@ -3,13 +3,12 @@
 use super::{BLOCK, pack, span, strip};
 use crate::backend::Code;
 use crate::engine::Engine;
-use crate::fuse::{Form, KernelPlan, PassPlan, Slot};
-use crate::lane::{ACCUMULATOR_LANES, OperandArgument, Role};
+use crate::fuse::{self, Form, KernelPlan, PassPlan, Slot, combine_of};
+use crate::lane::{Combine, OperandArgument, Role};
 use crate::run::Mode;
 use crate::run::operands::{self, Bound, Nest};
 use crate::run::prepared::{Layouts, Position, PreparedKernel, PreparedPlan, pass_of};
 use crate::run::scratch::{OutOfMemory, Scratch, round_up};
-use fuselet_ir::Reduction;
 use smallvec::SmallVec;
 
 /// Scratch that a batch of whole rows should not exceed: about a first-level cache.
@@ -32,6 +31,8 @@ pub(super) struct Task<'a> {
     /// Bytes of an element.
     pub(super) size: usize,
     pub(super) mode: Mode,
+    /// How many threads share each row.
+    pub(super) parts: usize,
 }
 
 /// Where it is run: sources, then sinks, and the loops over rows, the last of which is batched.
@@ -79,47 +80,109 @@ impl Places {
         self.scalars.wrapping_add(at * self.scalar_bytes)
     }
 
-    /// The 32 strips of a reduction, in strip form.
+    /// The strips of a reduction, in strip form.
     pub(super) fn accumulator(&self, at: usize) -> *mut u8 {
         self.accumulators.wrapping_add(at * self.accumulator_bytes)
     }
 
-    /// The results of a reduction's blocks.
+    /// The results of a reduction's spans, where a row has several.
     pub(super) fn block(&self, at: usize) -> *mut u8 {
         self.blocks.wrapping_add(at * self.block_bytes)
     }
 }
 
-/// The arguments of a pass.
-pub(super) type Arguments = SmallVec<[OperandArgument; 8]>;
-
-/// A pass compiled for this run's layouts, with its arguments but for where a batch's sources and sinks are.
+/// A pass compiled for this run's layouts.
+#[derive(Clone, Copy)]
 pub(super) struct PassCode<'a> {
-    pub(super) code: &'a dyn Code,
-    pass: &'a PassPlan,
-    arguments: Arguments,
-    sources: usize,
+    /// An element at a time; missing where everything is done in fours.
+    pub(super) single: Option<&'a dyn Code>,
+    /// An element of each quarter of a block at a time; missing where there is no sum.
+    pub(super) fours: Option<&'a dyn Code>,
+    pub(super) slots: &'a [Slot],
+    /// The span, where one call of one kind of code does whole rows, and the arguments are that call's.
+    pub(super) whole: Option<(&'a dyn Code, usize)>,
+    /// Where its arguments are in [`Passes::arguments`].
+    first: usize,
+    end: usize,
 }
 
-impl PassCode<'_> {
-    /// The arguments for a batch at these bounds.
-    pub(super) fn arguments(&self, bounds: &[Bound]) -> Arguments {
-        let mut arguments = Arguments::from_slice(&self.arguments);
-        for (argument, slot) in arguments.iter_mut().zip(&self.pass.slots) {
-            match slot {
-                Slot::Source(at) => argument.pointer = bounds[*at].pointer,
-                Slot::Sink(at) => argument.pointer = bounds[self.sources + at].pointer,
-                _ => {}
+/// A part of every row that one kind of code runs in equal spans, one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Segment<'a> {
+    pub(super) code: &'a dyn Code,
+    /// How many elements a body does: 1 or 4, `span` apart.
+    pub(super) bodies: usize,
+    /// The first element.
+    pub(super) first: usize,
+    pub(super) span: usize,
+    pub(super) spans: usize,
+    /// The place of the first span's result among the row's.
+    pub(super) result: usize,
+}
+
+/// The arguments of a segment: those of the pass, then those of the other bodies.
+pub(super) type SegmentArguments = SmallVec<[OperandArgument; 16]>;
+
+impl Segment<'_> {
+    /// The arguments for the segment's first element. `step` is the bytes from an element of the row to the next.
+    pub(super) fn arguments(
+        &self,
+        plan: &KernelPlan,
+        slots: &[Slot],
+        arguments: &[OperandArgument],
+        step: impl Fn(&OperandArgument) -> isize,
+    ) -> SegmentArguments {
+        let mut own = SegmentArguments::from_slice(arguments);
+        for body in 0..self.bodies {
+            for (at, _) in slots.iter().enumerate().filter(|(_, slot)| fuse::moves(plan, **slot)) {
+                let mut argument = arguments[at];
+                let elements = (self.first + body * self.span) as isize;
+                argument.pointer = argument.pointer.wrapping_offset(step(&argument) * elements);
+                if body == 0 {
+                    own[at] = argument;
+                } else {
+                    own.push(argument);
+                }
             }
         }
-        arguments
+        own
     }
 }
 
+/// The segments of a pass along the row.
+pub(super) type Segments<'a> = SmallVec<[Segment<'a>; 3]>;
+
 /// The passes of one stage.
+#[derive(Clone, Copy)]
 pub(super) struct StageCode<'a> {
     pub(super) along: Option<PassCode<'a>>,
     pub(super) across: Option<PassCode<'a>>,
+}
+
+/// Where each kept value lies: in the memory of a sink (as a bound) that is written later, or in scratch.
+pub(super) type Homes = SmallVec<[Option<usize>; 4]>;
+
+/// All passes of a run, their arguments one after the other: made once, where they stay, and pointed at batch after batch.
+#[derive(Default)]
+pub(super) struct Passes<'a> {
+    arguments: SmallVec<[OperandArgument; 32]>,
+    /// (argument, bound, bytes after it) of everything that is read or written in arrays.
+    moving: SmallVec<[(u32, u32, isize); 32]>,
+    pub(super) stages: SmallVec<[StageCode<'a>; 4]>,
+}
+
+impl Passes<'_> {
+    /// The arguments of a pass.
+    pub(super) fn arguments(&self, pass: &PassCode<'_>) -> &[OperandArgument] {
+        &self.arguments[pass.first..pass.end]
+    }
+
+    /// Points all arguments at a batch.
+    pub(super) fn point(&mut self, bounds: &[Bound]) {
+        for (argument, bound, offset) in &self.moving {
+            self.arguments[*argument as usize].pointer = bounds[*bound as usize].pointer.wrapping_offset(*offset);
+        }
+    }
 }
 
 impl<'a> Task<'a> {
@@ -131,11 +194,11 @@ impl<'a> Task<'a> {
         let batched = rows.nest.last().map_or(1, |dimension| dimension.length);
         let batch = self.batch_rows().min(batched).max(1);
         let most_reductions = self.plan.stages.iter().map(|stage| stage.reductions.len()).max().unwrap_or(0);
-        let (strips, wide) = match self.form {
-            Form::Span => (0, 1),
-            Form::Strip => (ACCUMULATOR_LANES * batch, batch),
+        let strips = match self.form {
+            Form::Span => 0,
+            _ => strip::DEPTH * batch,
         };
-        let blocks = self.row_length.div_ceil(BLOCK) * wide;
+        let blocks = (self.row_length / BLOCK + 2).saturating_mul(batch);
         let overflow = OutOfMemory { bytes: usize::MAX };
         let row_bytes = self.row_length.checked_mul(batch * self.size).ok_or(overflow)?;
         let packed = if rows.along.len() > 1 { rows.bounds.len() } else { 0 };
@@ -176,13 +239,17 @@ impl<'a> Task<'a> {
             if packed > 0 {
                 pack::run(self, rows, &places, base.wrapping_add(starts[4]), sections[4].1);
             } else {
-                let codes = self.codes(rows, batch, &places);
+                let mut passes = Passes::default();
+                self.prepare(rows, batch, &places, &mut passes);
                 if self.mode == Mode::Compile {
                     return Ok(());
                 }
-                self.walk(rows, batch, &mut |bounds, count| match self.form {
-                    Form::Span => span::run(self, &codes, bounds, count, &places),
-                    Form::Strip => strip::run(self, &codes, bounds, count, batch, &places),
+                self.walk(rows, batch, &mut |bounds, count| {
+                    passes.point(bounds);
+                    match self.form {
+                        Form::Span => span::run(self, &passes, count, &places),
+                        _ => strip::run(self, &passes, count, batch, &places),
+                    }
                 });
             }
         }
@@ -193,7 +260,7 @@ impl<'a> Task<'a> {
         let (budget, least) = match self.form {
             Form::Span => (SPAN_BYTES, 1),
             // A strip must fill vectors, whatever the row's length.
-            Form::Strip => (STRIP_BYTES, 32),
+            _ => (STRIP_BYTES, 32),
         };
         let streams = self.plan.kept.len().max(1) * self.size;
         (budget / (self.row_length.max(1).saturating_mul(streams))).clamp(least, MOST_ROWS)
@@ -218,31 +285,136 @@ impl<'a> Task<'a> {
         });
     }
 
-    /// The code of every pass for the layouts of these rows, with its arguments.
-    pub(super) fn codes(&self, rows: &Rows, batch: usize, places: &Places) -> SmallVec<[StageCode<'a>; 4]> {
-        let mut codes = SmallVec::new();
+    /// Finds the code of every pass for the layouts of these rows, and writes its arguments.
+    pub(super) fn prepare(&self, rows: &Rows, batch: usize, places: &Places, passes: &mut Passes<'a>) {
+        let homes = self.homes(rows);
         for (number, stage) in self.plan.stages.iter().enumerate() {
-            let make = |position, pass: &'a PassPlan, arguments: Arguments| {
-                let code = self.code(rows, batch, number, position)?;
-                Some(PassCode { code, pass, arguments, sources: self.plan.sources.len() })
-            };
-            let along = match self.form {
-                Form::Span => span::arguments(self, number, rows, places),
-                Form::Strip => strip::arguments(self, number, rows, batch, places),
-            };
-            codes.push(StageCode {
-                along: make(Position::Along, &stage.along, along),
-                across: make(Position::Across, &stage.across, self.across_arguments(&stage.across, rows, places)),
+            let along =
+                (!stage.along.is_empty()).then(|| self.prepare_along(rows, &homes, batch, number, places, passes));
+            let across = (!stage.across.is_empty()).then(|| {
+                let first = passes.arguments.len();
+                self.across_arguments(&stage.across, rows, places, &mut passes.arguments);
+                self.note_moving(&stage.across, &homes, first, &mut passes.moving);
+                let code = self.code(rows, batch, number, Position::Across, Form::Span);
+                let end = passes.arguments.len();
+                PassCode { single: Some(code), fours: None, slots: &stage.across.slots, whole: None, first, end }
             });
+            passes.stages.push(StageCode { along, across });
         }
-        codes
     }
 
-    fn code(&self, rows: &Rows, batch: usize, stage: usize, position: Position) -> Option<&'a dyn Code> {
-        let (_, pass) = pass_of(self.plan, stage, position);
-        if pass.is_empty() {
-            return None;
+    /// The same for the pass along the row of one stage.
+    fn prepare_along(
+        &self,
+        rows: &Rows,
+        homes: &Homes,
+        batch: usize,
+        stage: usize,
+        places: &Places,
+        passes: &mut Passes<'a>,
+    ) -> PassCode<'a> {
+        let plan = self.plan;
+        let along = &plan.stages[stage].along;
+        let length = self.row_length;
+        let first = passes.arguments.len();
+        match self.form {
+            Form::Span => span::arguments(self, stage, (rows, homes), places, &mut passes.arguments),
+            _ => strip::arguments(self, stage, (rows, homes), batch, places, &mut passes.arguments),
         }
+        self.note_moving(along, homes, first, &mut passes.moving);
+        // Sums go in fours, as far as those go.
+        let sums = self.sums(stage);
+        let in_fours = sums && length >= 4;
+        let one_by_one = !sums || length == 0 || !length.is_multiple_of(4);
+        let (one, four) = match self.form {
+            Form::Span => (Form::Span, Form::SpanOfFours),
+            _ => (Form::Strip, Form::StripOfFours),
+        };
+        let code = |form| self.code(rows, batch, stage, Position::Along, form);
+        let (single, fours) = (one_by_one.then(|| code(one)), in_fours.then(|| code(four)));
+        let mut whole = None;
+        if self.form == Form::Span && self.parts == 1 && (!sums || length <= BLOCK) {
+            whole = match (single, fours) {
+                (Some(code), None) => Some((code, length)),
+                (None, Some(code)) => Some((code, length / 4)),
+                _ => None,
+            };
+        }
+        if let (Some((_, span)), true) = (whole, in_fours) {
+            self.add_bodies(passes, first, &along.slots, span);
+        }
+        PassCode { single, fours, slots: &along.slots, whole, first, end: passes.arguments.len() }
+    }
+
+    /// Appends the arguments of the other bodies, `span` elements apart, to those of a pass.
+    fn add_bodies(&self, passes: &mut Passes<'_>, first: usize, slots: &[Slot], span: usize) {
+        for body in 1..4 {
+            for (at, _) in slots.iter().enumerate().filter(|(_, slot)| fuse::moves(self.plan, **slot)) {
+                let mut argument = passes.arguments[first + at];
+                let offset = argument.stride * (body * span) as isize;
+                let bound = passes.moving.iter().find(|(place, ..)| *place as usize == first + at).map(|entry| entry.1);
+                if let Some(bound) = bound {
+                    passes.moving.push((passes.arguments.len() as u32, bound, offset));
+                }
+                argument.pointer = argument.pointer.wrapping_offset(offset);
+                passes.arguments.push(argument);
+            }
+        }
+    }
+
+    fn note_moving(
+        &self,
+        pass: &PassPlan,
+        homes: &Homes,
+        first: usize,
+        moving: &mut SmallVec<[(u32, u32, isize); 32]>,
+    ) {
+        for (at, slot) in pass.slots.iter().enumerate() {
+            let bound = match slot {
+                Slot::Source(at) => *at,
+                Slot::Sink(at) => self.plan.sources.len() + at,
+                Slot::Kept(at) | Slot::Keep(at) => match homes[*at] {
+                    Some(bound) => bound,
+                    None => continue,
+                },
+                _ => continue,
+            };
+            moving.push(((first + at) as u32, bound as u32, 0));
+        }
+    }
+
+    /// A kept value may lie where a sink is going to be: the row then fills a cache once, not twice. The sink must be written
+    /// by the last pass that reads the value, lie like a kept row, and be no array that is read once the value is
+    /// written.
+    fn homes(&self, rows: &Rows) -> Homes {
+        let plan = self.plan;
+        let span_strides = match self.form {
+            Form::Span => &rows.row_strides,
+            _ => &rows.nest[rows.nest.len() - 1].strides,
+        };
+        let mut homes: Homes = SmallVec::new();
+        for kept in 0..plan.kept.len() {
+            let stage_with = |wanted: Slot| plan.stages.iter().rposition(|stage| stage.along.slots.contains(&wanted));
+            let (written, read) = (stage_with(Slot::Keep(kept)), stage_with(Slot::Kept(kept)));
+            let whole = plan.stages.iter().flat_map(|stage| &stage.reductions).any(|r| r.kept == Some(kept));
+            let suits = |sink: usize| {
+                let bound = plan.sources.len() + sink;
+                let same = |source: usize| rows.bounds[source].pointer == rows.bounds[bound].pointer;
+                let late = |source: usize| stage_with(Slot::Source(source)) > written;
+                plan.sinks[sink].varying
+                    && span_strides[bound] == self.size as isize
+                    && stage_with(Slot::Sink(sink)) == read
+                    && !homes.contains(&Some(bound))
+                    && !(0..plan.sources.len()).any(|source| same(source) && late(source))
+            };
+            let home = (0..plan.sinks.len()).find(|sink| !whole && read > written && suits(*sink));
+            homes.push(home.map(|sink| plan.sources.len() + sink));
+        }
+        homes
+    }
+
+    fn code(&self, rows: &Rows, batch: usize, stage: usize, position: Position, form: Form) -> &'a dyn Code {
+        let (_, pass) = pass_of(self.plan, stage, position);
         let along_span = position == Position::Along && self.form == Form::Span;
         let length = if along_span { self.row_length } else { batch };
         let batch_strides = &rows.nest[rows.nest.len() - 1].strides;
@@ -264,17 +436,21 @@ impl<'a> Task<'a> {
                 operands::layout(role, stride, length, self.size)
             })
             .collect();
-        let form = if position == Position::Across { Form::Span } else { self.form };
-        Some(self.prepared.code(self.engine, self.kernel, stage, position, form, &layouts))
+        self.prepared.code(self.engine, self.kernel, stage, position, form, &layouts)
     }
 
     /// The arguments of a pass across a batch of rows.
-    fn across_arguments(&self, pass: &PassPlan, rows: &Rows, places: &Places) -> Arguments {
+    fn across_arguments(
+        &self,
+        pass: &PassPlan,
+        rows: &Rows,
+        places: &Places,
+        arguments: &mut SmallVec<[OperandArgument; 32]>,
+    ) {
         let batch_strides = &rows.nest[rows.nest.len() - 1].strides;
         let element = self.size as isize;
-        pass.slots
-            .iter()
-            .map(|slot| match slot {
+        for slot in &pass.slots {
+            arguments.push(match slot {
                 Slot::Source(at) => operands::argument(rows.bounds[*at].pointer, batch_strides[*at], 0),
                 Slot::Sink(at) => {
                     let at = self.plan.sources.len() + at;
@@ -284,13 +460,41 @@ impl<'a> Task<'a> {
                 Slot::Kept(_) | Slot::Keep(_) | Slot::Reduction(_) => {
                     unreachable!("a pass across rows has nothing along them")
                 }
-            })
-            .collect()
+            });
+        }
     }
 
-    /// Whether a stage's reductions go block by block.
-    pub(super) fn blocked(&self, stage: usize) -> bool {
-        let sums = |reduction: Reduction| matches!(reduction, Reduction::Sum | Reduction::Mean);
-        self.row_length > BLOCK && self.plan.stages[stage].reductions.iter().any(|r| sums(r.reduction))
+    /// Whether a stage sums along the row.
+    pub(super) fn sums(&self, stage: usize) -> bool {
+        let mut reductions = self.plan.stages[stage].reductions.iter();
+        reductions.any(|r| r.kept.is_none() && combine_of(r.reduction) == Combine::Sum)
+    }
+
+    /// The segments of a pass along the row, and how many results they have.
+    pub(super) fn segments(&self, stage: usize, along: &PassCode<'a>) -> (Segments<'a>, usize) {
+        let mut segments = Segments::new();
+        let mut results = 0;
+        let mut add = |code: Option<&'a dyn Code>, bodies, first, span, spans| {
+            if let Some(code) = code {
+                segments.push(Segment { code, bodies, first, span, spans, result: results });
+                results += spans;
+            }
+        };
+        let length = self.row_length;
+        let (full, rest) = (length / BLOCK, length % BLOCK);
+        if !self.sums(stage) {
+            // Only threads want it in pieces.
+            if self.parts == 1 {
+                add(along.single, 1, 0, length, 1);
+            } else {
+                add(along.single, 1, 0, BLOCK, full);
+                add(along.single.filter(|_| rest > 0), 1, full * BLOCK, rest, 1);
+            }
+        } else {
+            add(along.fours.filter(|_| full > 0), 4, 0, BLOCK / 4, full);
+            add(along.fours.filter(|_| rest >= 4), 4, full * BLOCK, rest / 4, 1);
+            add(along.single, 1, length - rest % 4, rest % 4, 1);
+        }
+        (segments, results)
     }
 }

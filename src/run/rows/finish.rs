@@ -3,11 +3,10 @@
 //! Ordinary Rust on the lanes' dtype. The order of every sum is fixed: the tree of [`crate::lane::combine_lanes`] in a
 //! block, ascending blocks in float64 (with the errors of the additions carried along, for float64 itself).
 
-use super::BLOCK;
 use super::batch::{Places, Task};
 use crate::dtype::Dtype;
 use crate::fuse::{StageReduction, combine_of};
-use crate::lane::{ACCUMULATOR_LANES, Combine, Lane};
+use crate::lane::{Combine, Lane};
 use fuselet_ir::Reduction;
 
 /// Calls a function generic over the lane with the lane of a dtype.
@@ -20,27 +19,43 @@ macro_rules! with_lane {
     };
 }
 
-/// Adds up the blocks of `count` rows into the stage's scalars from `first` on. The blocks of a row lie `step` bytes
-/// apart in the accumulators' block results, the rows one element apart.
+/// Adds up the `blocks` results of each of `count` rows into the stage's scalars. The results of neighbouring rows lie
+/// `row_step` bytes apart, those of a row `block_step`.
 ///
 /// # Safety
-/// Every block result of the rows was written; the scalars have room.
+/// Every result of the rows was written; the scalars have room.
 pub(super) unsafe fn add_blocks(
     task: &Task<'_>,
     stage: usize,
-    first: usize,
     count: usize,
-    step: usize,
+    blocks: usize,
+    (row_step, block_step): (isize, isize),
     places: &Places,
 ) {
-    let blocks = task.row_length.div_ceil(BLOCK);
     for (at, reduction) in accumulated(task, stage) {
         let combine = combine_of(reduction.reduction);
-        for row in 0..count {
-            let source = places.block(at).wrapping_add(row * task.size);
-            let target = places.scalar(reduction.scalar).wrapping_add((first + row) * task.size);
-            // SAFETY: the caller's promise.
-            unsafe { with_lane!(task.prepared.dtype, add_up(combine, source, step, blocks, target)) };
+        let (source, target) = (places.block(at), places.scalar(reduction.scalar));
+        // SAFETY: the caller's promise.
+        unsafe {
+            with_lane!(task.prepared.dtype, add_rows(combine, source, (row_step, block_step), (count, blocks), target));
+        }
+    }
+}
+
+/// # Safety
+/// As [`add_blocks`], for one reduction: `count.0` rows of `count.1` blocks.
+unsafe fn add_rows<L: Lane>(
+    combine: Combine,
+    source: *const u8,
+    steps: (isize, isize),
+    count: (usize, usize),
+    target: *mut u8,
+) {
+    for row in 0..count.0 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let source = source.offset(row as isize * steps.0);
+            add_up::<L>(combine, source, steps.1, count.1, target.add(row * size_of::<L>()));
         }
     }
 }
@@ -52,10 +67,12 @@ fn accumulated<'a>(task: &Task<'a>, stage: usize) -> impl Iterator<Item = (usize
 
 /// # Safety
 /// `source` has `count` lanes `step` bytes apart, `target` room for one.
-unsafe fn add_up<L: Lane>(combine: Combine, source: *const u8, step: usize, count: usize, target: *mut u8) {
+unsafe fn add_up<L: Lane>(combine: Combine, source: *const u8, step: isize, count: usize, target: *mut u8) {
     // SAFETY: the caller's promise.
-    let blocks = (0..count).map(|at| unsafe { source.add(at * step).cast::<L>().read_unaligned() });
+    let blocks = (0..count as isize).map(|at| unsafe { source.offset(at * step).cast::<L>().read_unaligned() });
     let total = match combine {
+        // Blocks of float32 have bits to spare.
+        Combine::Sum if size_of::<L>() < size_of::<f64>() => L::round_from(blocks.map(Lane::widen).sum()),
         Combine::Sum => {
             let mut total = Total::default();
             blocks.for_each(|block| total.add(block.widen()));
@@ -88,15 +105,23 @@ impl Total {
     }
 }
 
-/// Sets the first `elements` of every accumulator of a stage to its identity.
+/// Strips of every accumulator of a stage: their first bytes are at these places, `count` elements of each matter.
+#[derive(Clone, Copy)]
+pub(super) struct Strip {
+    pub(super) at: usize,
+    pub(super) count: usize,
+}
+
+/// Fills a strip of every accumulator of a stage with its identity.
 ///
 /// # Safety
-/// The accumulators have room.
-pub(super) unsafe fn clear_strips(task: &Task<'_>, stage: usize, elements: usize, places: &Places) {
+/// The accumulators have the strip.
+pub(super) unsafe fn clear_strip(task: &Task<'_>, stage: usize, strip: Strip, places: &Places) {
     for (at, reduction) in accumulated(task, stage) {
         let combine = combine_of(reduction.reduction);
+        let target = places.accumulator(at).wrapping_add(strip.at);
         // SAFETY: the caller's promise.
-        unsafe { with_lane!(task.prepared.dtype, fill(combine, places.accumulator(at), elements)) };
+        unsafe { with_lane!(task.prepared.dtype, fill(combine, target, strip.count)) };
     }
 }
 
@@ -108,63 +133,54 @@ unsafe fn fill<L: Lane>(combine: Combine, target: *mut u8, count: usize) {
     target.fill(combine.identity());
 }
 
-/// The strips of one block: how many lanes were used, how wide a strip is, and how much of it counts.
-#[derive(Clone, Copy)]
-pub(super) struct Strips {
-    pub(super) lanes: usize,
-    pub(super) width: usize,
-    pub(super) count: usize,
-}
-
-/// Combines the strips of each accumulator by the fixed tree. The result goes to the scalars, or, where the row has
-/// several blocks, to the results of block `block`.
+/// Combines a strip of every accumulator with another, `upper` bytes after it.
 ///
 /// # Safety
-/// The accumulators hold the strips; the target has room.
-pub(super) unsafe fn combine_strips(
+/// The accumulators have both strips, which do not overlap.
+pub(super) unsafe fn combine_strips(task: &Task<'_>, stage: usize, strip: Strip, upper: usize, places: &Places) {
+    for (at, reduction) in accumulated(task, stage) {
+        let combine = combine_of(reduction.reduction);
+        let lower = places.accumulator(at).wrapping_add(strip.at);
+        // SAFETY: the caller's promise.
+        unsafe { with_lane!(task.prepared.dtype, combine_two(combine, lower, lower.add(upper), strip.count)) };
+    }
+}
+
+/// # Safety
+/// As [`combine_strips`].
+unsafe fn combine_two<L: Lane>(combine: Combine, lower: *mut u8, upper: *const u8, count: usize) {
+    // SAFETY: the caller's promise; scratch is initialised, and sections are aligned to cache lines.
+    let (lower, upper) = unsafe {
+        (std::slice::from_raw_parts_mut(lower.cast::<L>(), count), std::slice::from_raw_parts(upper.cast::<L>(), count))
+    };
+    if combine == Combine::Sum {
+        lower.iter_mut().zip(upper).for_each(|(lower, upper)| *lower = *lower + *upper);
+    } else {
+        lower.iter_mut().zip(upper).for_each(|(lower, upper)| *lower = combine.apply(*lower, *upper));
+    }
+}
+
+/// Copies a strip of every accumulator to the scalars, or to the results of span `result`, which lie `line` bytes apart.
+///
+/// # Safety
+/// The accumulators have the strip; the target has room.
+pub(super) unsafe fn take_strip(
     task: &Task<'_>,
     stage: usize,
-    strips: Strips,
-    block: Option<usize>,
+    strip: Strip,
+    result: Option<usize>,
+    line: usize,
     places: &Places,
 ) {
     for (at, reduction) in accumulated(task, stage) {
-        let combine = combine_of(reduction.reduction);
-        let target = match block {
+        let target = match result {
             None => places.scalar(reduction.scalar),
-            Some(block) => places.block(at).wrapping_add(block * strips.width * task.size),
+            Some(result) => places.block(at).wrapping_add(result * line),
         };
-        // SAFETY: the caller's promise.
-        unsafe { with_lane!(task.prepared.dtype, tree(combine, places.accumulator(at), strips, target)) };
+        let source = places.accumulator(at).wrapping_add(strip.at);
+        // SAFETY: the caller's promise; sections of scratch do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(source, target, strip.count * task.size) };
     }
-}
-
-/// The tree of [`crate::lane::combine_lanes`], a strip at a time. Lanes that were not used would hold the identity, and
-/// combining with it changes nothing, so they are left out.
-///
-/// # Safety
-/// As [`combine_strips`]; `source` and `target` do not overlap.
-unsafe fn tree<L: Lane>(combine: Combine, source: *mut u8, strips: Strips, target: *mut u8) {
-    let Strips { lanes, width, count } = strips;
-    // SAFETY: the caller's promise; scratch is initialised, and sections are aligned to cache lines.
-    let (source, target) = unsafe {
-        (
-            std::slice::from_raw_parts_mut(source.cast::<L>(), lanes * width),
-            std::slice::from_raw_parts_mut(target.cast::<L>(), count),
-        )
-    };
-    let mut reach = ACCUMULATOR_LANES / 2;
-    while reach > 0 {
-        for lane in 0..reach.min(lanes.saturating_sub(reach)) {
-            let (low, high) = source.split_at_mut((lane + reach) * width);
-            let low = &mut low[lane * width..lane * width + count];
-            for (accumulator, value) in low.iter_mut().zip(&high[..count]) {
-                *accumulator = combine.apply(*accumulator, *value);
-            }
-        }
-        reach /= 2;
-    }
-    target.copy_from_slice(&source[..count]);
 }
 
 /// What results still need: a mean its division, the sparsemax threshold its whole row; and a zero is +0, so that

@@ -1,6 +1,6 @@
 //! Rows whose axes do not merge: each is packed into scratch, run there, and unpacked.
 
-use super::batch::{Places, Rows, Task};
+use super::batch::{Passes, Places, Rows, Task};
 use super::span;
 use crate::run::Mode;
 use crate::run::operands::{self, Bound, Dimension};
@@ -24,7 +24,8 @@ pub(super) unsafe fn run(task: &Task<'_>, rows: &Rows, places: &Places, packed: 
         nest: smallvec![Dimension { length: 1, strides: SmallVec::from_elem(0, count) }],
         along: SmallVec::new(),
     };
-    let codes = task.codes(&flat, 1, places);
+    let mut passes = Passes::default();
+    task.prepare(&flat, 1, places, &mut passes);
     if task.mode == Mode::Compile {
         return;
     }
@@ -39,8 +40,9 @@ pub(super) unsafe fn run(task: &Task<'_>, rows: &Rows, places: &Places, packed: 
                 unsafe { transfer(&rows.along, at, place, copy(at), task.size, Direction::Pack) };
             }
         }
+        passes.point(&bounds);
         // SAFETY: the caller's promise; what varies lies in the copies.
-        unsafe { span::run(task, &codes, &bounds, 1, places) };
+        unsafe { span::run(task, &passes, 1, places) };
         for (at, offset) in offsets.iter().enumerate().skip(task.plan.sources.len()) {
             if varying(at) {
                 let place = rows.bounds[at].pointer.wrapping_offset(*offset);
