@@ -230,6 +230,21 @@ fn every_entry_has_documentation_and_elaborates_in_both_meanings() {
     }
 }
 
+#[test]
+fn comparisons_of_two_numbers_parse_back_in_the_order_of_their_nodes() {
+    for op in [Op::Less, Op::LessEqual, Op::Equal] {
+        for swapped in [false, true] {
+            let mut graph = Graph::new();
+            let numbers = [graph.constant(5e-324), graph.constant(1e-323)];
+            let arguments = if swapped { [numbers[1], numbers[0]] } else { numbers };
+            let truth = graph.apply(op, &arguments);
+            let chosen = graph.apply(Op::Select, &[truth, numbers[1], numbers[0]]);
+            graph.output(Graph::DEFAULT_OUTPUT, chosen);
+            assert_eq!(graph.to_string().parse::<Graph>().unwrap(), graph, "{graph}");
+        }
+    }
+}
+
 /// The same graph with its inputs declared in the reverse of the order in which they are read, and one more.
 fn with_unread_input_and_reversed_order(graph: &Graph) -> Graph {
     let last = graph.inputs().len() as u32;

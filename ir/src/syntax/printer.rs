@@ -107,15 +107,6 @@ impl Item {
     fn is_leaf(&self) -> bool {
         matches!(self, Item::Name(_) | Item::Number(_))
     }
-
-    /// The arguments in the order in which the text mentions them.
-    fn mentioned(&self) -> Vec<usize> {
-        let mut arguments = self.arguments().to_vec();
-        if matches!(self, Item::Elementwise { reversed: true, .. }) {
-            arguments.reverse();
-        }
-        arguments
-    }
 }
 
 /// Items, arguments before users, and what is asked for.
@@ -149,6 +140,28 @@ impl Listing {
         lets
     }
 
+    /// Whether an item is written as a number where it is used.
+    fn is_plain_number(&self, item: usize, lets: &[bool]) -> bool {
+        matches!(self.items[item], Item::Number(_)) && !lets[item]
+    }
+
+    /// Whether an item is written with an operator between its arguments. One between two plain numbers may be decided at
+    /// compile time; a call never is.
+    fn infix(&self, item: &Item, lets: &[bool]) -> Option<&'static str> {
+        let Item::Elementwise { op, arguments, .. } = item else { return None };
+        infix_symbol(*op).filter(|_| !arguments.iter().all(|argument| self.is_plain_number(*argument, lets)))
+    }
+
+    /// An item's arguments in the order in which the text mentions them.
+    fn mentioned(&self, item: usize, lets: &[bool]) -> Vec<usize> {
+        let item = &self.items[item];
+        let mut arguments = item.arguments().to_vec();
+        if matches!(item, Item::Elementwise { reversed: true, .. }) && self.infix(item, lets).is_some() {
+            arguments.reverse();
+        }
+        arguments
+    }
+
     /// The order in which the items are built when the text with these `let`s is read.
     fn order(&self, lets: &[bool]) -> Vec<usize> {
         let mut built = vec![false; self.items.len()];
@@ -167,7 +180,7 @@ impl Listing {
                     continue;
                 }
                 pending.push((item, true));
-                pending.extend(self.items[item].mentioned().into_iter().rev().map(|argument| (argument, false)));
+                pending.extend(self.mentioned(item, lets).into_iter().rev().map(|argument| (argument, false)));
             }
         }
         order
@@ -234,7 +247,6 @@ impl Listing {
             (text, power) if power >= minimum => text.to_owned(),
             (text, _) => format!("({text})"),
         };
-        let is_number = |argument: &usize| matches!(self.items[*argument], Item::Number(_)) && !lets[*argument];
         match item {
             Item::Name(name) => (name_text(name), power::ATOM),
             // A plain number that is bound by `let` would be a compile-time value, no part of the graph.
@@ -244,15 +256,14 @@ impl Listing {
                 let power = if text.starts_with('-') { power::NEGATION } else { power::ATOM };
                 (text, power)
             }
-            Item::Elementwise { op: Op::Neg, arguments, .. } if !is_number(&arguments[0]) => {
+            Item::Elementwise { op: Op::Neg, arguments, .. } if !self.is_plain_number(arguments[0], lets) => {
                 (format!("-{}", at_least(arguments[0], power::NEGATION)), power::NEGATION)
             }
             Item::Elementwise { op: Op::Not, arguments, .. } => {
                 (format!("not {}", at_least(arguments[0], power::ATOM)), power::NOT)
             }
-            Item::Elementwise { op, arguments, reversed } => match infix_symbol(*op) {
-                // An operator between two plain numbers may be decided at compile time; the call never is.
-                Some(symbol) if !arguments.iter().all(is_number) => {
+            Item::Elementwise { op, arguments, reversed } => match self.infix(item, lets) {
+                Some(symbol) => {
                     let power = infix_power(*op);
                     let (left_power, right_power) = match *op {
                         Op::Pow => (power + 1, power),
@@ -266,7 +277,7 @@ impl Listing {
                     };
                     (format!("{} {symbol} {}", at_least(left, left_power), at_least(right, right_power)), power)
                 }
-                _ => self.call(op.name(), arguments, "", written),
+                None => self.call(op.name(), arguments, "", written),
             },
             Item::Call { name, arguments, rest } => self.call(&name_text(name), arguments, rest, written),
         }
