@@ -2,7 +2,7 @@
 //! or not, and within the stated distance of the exact value.
 //!
 //! `tests/data/oracle/README.md` says how the data were made and how to compare. Entries it marks `convention` are
-//! choices of `docs/semantics.md`; the data hold ours, and they are compared like all others.
+//! choices that the library's entries document; the data hold ours, and they are compared like all others.
 
 mod common;
 

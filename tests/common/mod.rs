@@ -7,9 +7,14 @@
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
-use fuselet::ir::{Activation, Program};
+use fuselet::ir::{Activation, IntoProgram, Library, Program};
 use fuselet::{BackendChoice, CallError, Engine, Fused, Fusion, Input, Isa, Output, TensorMut, TensorRef};
 use std::sync::OnceLock;
+
+/// An expression over the standard library.
+pub fn program(text: &str) -> Program {
+    text.into_program(&Library::standard()).unwrap()
+}
 
 /// Engines whose bits must be equal.
 pub struct Group {
