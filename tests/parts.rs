@@ -7,9 +7,13 @@
 mod backend_suite;
 
 use backend_suite::random::{Choices, random_pass};
+use fuselet::backend::cranelift::Cranelift;
+use fuselet::backend::interpreter::Interpreter;
+use fuselet::backend::{Backend, InParts};
 use fuselet::dtype::Dtype;
-use fuselet::lane::{self, Instruction, LaneBuilder, Layout, MOST_SCRATCH, Operand, OperandId, PartOperand, Pass};
-use fuselet::lane::{Role, Split, Value};
+use fuselet::isa::Isa;
+use fuselet::lane::{self, Instruction, LaneBuilder, Layout, MOST_SCRATCH, Operand, OperandArgument, OperandId};
+use fuselet::lane::{PartOperand, Pass, Role, Split, Value};
 use proptest::prelude::*;
 
 /// What counts as long here.
@@ -118,6 +122,43 @@ fn passes_with_accumulators_stay_whole() {
     whole.operands[2].role = Role::Accumulate;
     assert_eq!(whole.verify(), Ok(()));
     assert!(split(&whole).is_none());
+}
+
+/// A recurrence over spans, the value of the span before coming in at the very beginning of a long chain: as strips of
+/// reductions do, but with as much as possible between reading and writing.
+#[test]
+fn spans_read_what_the_span_before_wrote() {
+    let mut builder = LaneBuilder::new(Dtype::F32, false);
+    let carried = builder.load(OperandId(0));
+    let x = builder.load(OperandId(1));
+    let scale = builder.number(0.99);
+    let mut value = builder.add(carried, x);
+    for step in 0..100 {
+        let addend = builder.number(f64::from(step) * 0.01);
+        value = builder.mul(value, scale);
+        value = builder.add(value, addend);
+    }
+    builder.store(OperandId(2), value);
+    let operands = [Role::Read, Role::Read, Role::Write].map(|role| operand(role, Layout::Contiguous));
+    let pass = Pass { name: "recurrence".to_owned(), program: builder.finish(), operands: operands.to_vec() };
+    assert!(split(&pass).is_some_and(|split| split.parts.len() > 2));
+    let (span, outer) = (11, 7);
+    let x: Vec<f32> = (0..span * outer).map(|at| at as f32 * 100.0).collect();
+    let run = |backend: &dyn Backend| {
+        let code = backend.compile(&pass).expect("it is a plain pass");
+        let mut strip = vec![1.0f32; span];
+        let place = strip.as_mut_ptr().cast::<u8>();
+        let row = (span * 4) as isize;
+        let carried = OperandArgument { pointer: place, stride: 4, outer_stride: 0 };
+        let x = OperandArgument { pointer: x.as_ptr().cast_mut().cast(), stride: 4, outer_stride: row };
+        // SAFETY: the strip has a span's elements, `x` has all; both strips are one, at the same places.
+        unsafe { code.run(&[carried, x, carried], span, outer) };
+        strip.iter().map(|value| value.to_bits()).collect::<Vec<u32>>()
+    };
+    let wanted = run(&Interpreter::new(Isa::Baseline));
+    let cranelift = || Cranelift::new(Isa::Baseline).expect("it knows this machine");
+    assert_eq!(run(&cranelift()), wanted);
+    assert_eq!(run(&InParts { inner: cranelift() }), wanted);
 }
 
 #[test]

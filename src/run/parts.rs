@@ -5,7 +5,7 @@
 //! are run at a time.
 
 use crate::backend::{Backend, BackendError, Code};
-use crate::lane::{self, Layout, MOST_SCRATCH, Operand, OperandArgument, PartOperand, Pass};
+use crate::lane::{self, Layout, MOST_SCRATCH, Operand, OperandArgument, PartOperand, Pass, Role};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -74,6 +74,8 @@ struct Parts {
     parts: Vec<PartCode>,
     /// Bytes from one element of an operand of the whole pass to the next; `None`: what the call says.
     steps: SmallVec<[Option<isize>; 8]>,
+    /// The operands of the whole pass that it writes.
+    written: SmallVec<[usize; 4]>,
     /// Elements of a tile.
     tile: usize,
     /// Bytes of an element.
@@ -89,9 +91,10 @@ impl Parts {
             Layout::Broadcast => Some(0),
             Layout::Strided => None,
         });
+        let written = (0..operands.len()).filter(|at| operands[*at].role == Role::Write);
         let room = SCRATCH_BYTES / (scratch.max(1) * size);
         let tile = room.min(LONGEST_TILE) / TILE_STEP * TILE_STEP;
-        Parts { parts, steps: steps.collect(), tile, size }
+        Parts { parts, steps: steps.collect(), written: written.collect(), tile, size }
     }
 
     /// Runs all parts on `length` elements from `first` on of each of `rows` spans, whose operands are at `operands`.
@@ -138,7 +141,9 @@ impl Code for Parts {
         let mut tiles = MaybeUninit::<Tiles>::uninit();
         let scratch = tiles.as_mut_ptr().cast::<u8>();
         let mut rows: SmallVec<[OperandArgument; 8]> = SmallVec::from_slice(operands);
-        let most_rows = (self.tile / span).max(1);
+        // What one span writes the next may read, where they write to the same place: then each is run to its end first.
+        let carries = self.written.iter().any(|at| operands[*at].outer_stride == 0);
+        let most_rows = if carries { 1 } else { (self.tile / span).max(1) };
         let mut done = 0;
         while done < outer {
             let count = most_rows.min(outer - done);
