@@ -62,6 +62,7 @@
 //! | exact rewrites | [`ir::rewrite`] | a graph of fewer ops |
 //! | which ops share a loop, and why not the others | [`fuse`] | [`fuse::Plan`]: kernels made of passes |
 //! | exp, tanh, erfc … become primitive ops | [`lower`] | [`lane::LaneProgram`]: straight-line SSA on lanes |
+//! | long passes are cut | [`lane::split`] | parts, run tile by tile in L1 |
 //! | a pass becomes code | [`backend`] | interpreter, Cranelift, AVX2 and AVX-512 |
 //! | everything around passes | `run` | dimensions, rows, scratch, threads |
 //!
