@@ -118,10 +118,14 @@ pub(super) struct Reduced<'s> {
 
 /// Reduces x + low for float64. The high part of r stays exact, so that only a small part of eʳ is ever rounded.
 pub(super) fn reduce_f64<'s>(x: Term<'s>, low: Term<'s>, offset: f64) -> Reduced<'s> {
-    let magic = magic(Dtype::F64) + offset;
+    reduce_f64_onto(x, low, x.scope().number(magic(Dtype::F64) + offset))
+}
+
+/// The same for an offset that need not be a constant; `base` is it and the magic number.
+fn reduce_f64_onto<'s>(x: Term<'s>, low: Term<'s>, base: Term<'s>) -> Reduced<'s> {
     let (ln2_high, ln2_low) = ln2_parts(Dtype::F64);
-    let t = x.times_plus(LOG2_E, magic);
-    let n = t - magic;
+    let t = x.times_plus(LOG2_E, base);
+    let n = t - base;
     let high = n.times_plus(-ln2_high, x);
     let correction = n.times_plus(-ln2_low, low);
     let r = high + correction;
@@ -181,25 +185,25 @@ fn exp_neg_f64<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
 /// exponent of eˣ has 9 bits (float64: 12), which times the short part of ln 2 is exact.
 pub(super) fn exp_scaled<'s>(x: Term<'s>, k: Term<'s>) -> Term<'s> {
     let dtype = x.dtype();
-    let offset = k + (magic(dtype) + bias(dtype));
-    let (ln2_high, ln2_low) = ln2_parts(dtype);
-    let t = x.times_plus(LOG2_E, offset);
-    let n = t - offset;
-    let r = n.times_plus(-ln2_high, x);
-    let p = match dtype {
+    let base = k + (magic(dtype) + bias(dtype));
+    let (t, p) = match dtype {
         Dtype::F32 => {
+            let (ln2_high, ln2_low) = ln2_parts(dtype);
+            let t = x.times_plus(LOG2_E, base);
+            let n = t - base;
+            let r = n.times_plus(-ln2_high, x);
             let r = n.times_plus(-ln2_low, r);
-            if x.scope().has_fma() {
+            let p = if x.scope().has_fma() {
                 let coefficients: Vec<f64> = std::iter::once(1.0).chain(EXP_F32).collect();
                 r.polynomial(&coefficients)
             } else {
                 1.0 + ((r * r) * r.polynomial(&EXP_F32[1..]) + r)
-            }
+            };
+            (t, p)
         }
         Dtype::F64 => {
-            let low = n * -ln2_low;
-            let sum = r + low;
-            1.0 + (r + (sum * sum).times_plus(sum.polynomial(&EXP_F64), low))
+            let Reduced { t, high, tail, .. } = reduce_f64_onto(x, x.scope().number(-0.0), base);
+            (t, 1.0 + (high + tail))
         }
     };
     p * (t.bits() << mantissa(dtype)).float()
