@@ -92,7 +92,9 @@ impl Cranelift {
         if !compiled.buffer.relocs().is_empty() {
             return Err(self.unsupported(pass, "it would need library functions"));
         }
-        debug_assert!(u64::from(compiled.buffer.alignment) <= ALIGNMENT);
+        if u64::from(compiled.buffer.alignment) > ALIGNMENT {
+            return Err(self.unsupported(pass, "its constants need a larger alignment than code has"));
+        }
         let mut code = Vec::with_capacity(CLEAR_UPPER_HALVES.len() + compiled.code_buffer().len());
         if self.target.has_upper_halves {
             code.extend_from_slice(&CLEAR_UPPER_HALVES);
