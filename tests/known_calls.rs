@@ -135,6 +135,26 @@ fn layouts_met_before_equal_first_calls_bit_for_bit() {
     }
 }
 
+/// Such calls go the long way each time; they must not use up the places for layouts, nor give other results.
+#[test]
+fn names_in_another_order_take_no_more_than_one_place() {
+    let f = engine().compile("x - y").expect("it is valid");
+    let data = ramp(200, 1.0);
+    let call = |columns: usize, swapped: bool| {
+        let x = TensorRef::new(&data[..3 * columns], &[3, columns]).expect("it fits");
+        let y = TensorRef::new(&data[100..][..columns], &[columns]).expect("it fits");
+        let (first, second): ((&str, &dyn Input), (&str, &dyn Input)) = (("x", &x), ("y", &y));
+        let inputs = if swapped { [second, first] } else { [first, second] };
+        let mut out = vec![0.0f32; 3 * columns];
+        f.call(&inputs, &mut TensorMut::new(&mut out, &[3, columns]).expect("it fits")).expect("the call fits");
+        bits(&out)
+    };
+    for _ in 0..20 {
+        assert_eq!(call(5, true), call(5, false));
+        assert_eq!(call(6, false), call(6, true));
+    }
+}
+
 #[test]
 fn halves_and_transposed_arrays_are_laid_out_anew_where_they_must() {
     let f = engine().compile("glu(x) + y").expect("it is valid");

@@ -28,7 +28,7 @@ pub(super) struct KnownCalls {
     /// The kernels of flat calls; `None` for a class that has no single loop.
     flat: Chain<Class, Option<Arc<FlatKernel>>>,
     /// The kernels of layouts, by their numbers from 0 on.
-    laid_out: Chain<u32, Option<Arc<LaidOutKernel>>>,
+    laid_out: Chain<u32, LaidOutKernel>,
     layouts: AtomicU32,
 }
 
@@ -61,7 +61,7 @@ impl Fused {
         // The kept layouts that fit, a bit each.
         let mut fitting = 0u32;
         for (number, kernel) in known.laid_out.iter() {
-            fitting |= u32::from(kernel.as_ref().is_some_and(|kernel| kernel.takes_output(output))) << number;
+            fitting |= u32::from(kernel.takes_output(output)) << number;
         }
         let mut pointers: [*mut u8; MOST_INPUTS] = [std::ptr::null_mut(); MOST_INPUTS];
         // Inputs that are the output's very array, a bit each.
@@ -80,8 +80,7 @@ impl Fused {
                 flat = flat.and_then(|class| flat::with_input(class, at, input, output));
                 if fitting != 0 {
                     for (number, kernel) in known.laid_out.iter() {
-                        let fits = kernel.as_ref().is_some_and(|kernel| kernel.takes_input(at, input));
-                        fitting &= !(u32::from(!fits) << number);
+                        fitting &= !(u32::from(!kernel.takes_input(at, input)) << number);
                     }
                 }
                 flat.is_some() || fitting != 0
@@ -112,8 +111,7 @@ impl Fused {
             unsafe { kernel.run(|at| pointers[at], output.pointer, elements) };
             return true;
         }
-        let kernel = known.laid_out.find(|number| fitting & (1 << number) != 0);
-        let Some(Some(kernel)) = kernel else { return false };
+        let Some(kernel) = known.laid_out.find(|number| fitting & (1 << number) != 0) else { return false };
         if !in_place_inputs().all(|at| kernel.allows_in_place(at)) {
             return false;
         }
@@ -145,13 +143,17 @@ impl Fused {
                 return;
             }
         }
-        // A layout is kept once: a call that is known does not come here.
+        // Calls that name inputs in another order come here again and again.
+        let takes_all = |kernel: &LaidOutKernel| {
+            kernel.takes_output(output) && inputs.iter().enumerate().all(|(at, input)| kernel.takes_input(at, input))
+        };
         if known.layouts.load(Ordering::Relaxed) < MOST_LAYOUTS
+            && !known.laid_out.iter().any(|(_, kernel)| takes_all(kernel))
             && let Some(kernel) = LaidOutKernel::new(self.engine(), &prepared.share(), inputs, output, sizes)
         {
             let number = known.layouts.fetch_add(1, Ordering::Relaxed);
             if number < MOST_LAYOUTS {
-                let Ok::<_, Infallible>(_) = known.laid_out.find_or_add(number, || Ok(Some(Arc::new(kernel))));
+                let Ok::<_, Infallible>(_) = known.laid_out.find_or_add(number, || Ok(kernel));
             }
         }
     }

@@ -39,13 +39,14 @@ impl LaidOutKernel {
         if plan.is_row() || plan.stages.len() != 1 {
             return None;
         }
-        let outputs = std::slice::from_ref(output);
-        let arrays = Arrays { inputs, outputs, temporaries: SmallVec::new(), sizes, mode: Mode::Compile };
-        let Loops { compiled, bounds, nest } = elementwise::lay_out(engine, prepared, kernel, plan, &arrays)?;
-        let elements = nest.iter().fold(1usize, |product, dimension| product.saturating_mul(dimension.length));
+        // The domain of an elementwise kernel is its output's; asked first, since laying out is most of the work here.
+        let elements = output.shape().iter().fold(1usize, |product, length| product.saturating_mul(*length));
         if threads::parts(engine, elements, kernel.work) > 1 {
             return None;
         }
+        let outputs = std::slice::from_ref(output);
+        let arrays = Arrays { inputs, outputs, temporaries: SmallVec::new(), sizes, mode: Mode::Compile };
+        let Loops { compiled, bounds, nest } = elementwise::lay_out(engine, prepared, kernel, plan, &arrays)?;
         let mut operands = SmallVec::new();
         for (slot, bound) in plan.stages[0].along.slots.iter().zip(&bounds) {
             let buffer = plan.buffer(*slot)?;

@@ -150,8 +150,7 @@ impl Tree<'_> {
 }
 
 /// The arguments of a pass along the rows at their first elements, outer strides leading along them. Reduction strips are
-/// read again after all slots, as `fuse::emit` appends
-/// them.
+/// read again after all slots, as `fuse::emit` appends them.
 pub(super) fn arguments(
     task: &Task<'_>,
     stage: usize,
