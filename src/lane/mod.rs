@@ -15,7 +15,7 @@ mod verify;
 
 pub use builder::LaneBuilder;
 pub use op::{Combine, Lane, LaneBits, LaneKind, LaneOp, LaneVisitor};
-pub use pass::{ACCUMULATOR_LANES, Layout, Operand, OperandArgument, Pass, Role, combine_lanes};
+pub use pass::{ACCUMULATOR_LANES, CYCLE, Layout, Operand, OperandArgument, Pass, Role, combine_lanes};
 pub use split::{MOST_SCRATCH, Part, PartOperand, Split, split};
 pub use verify::LaneError;
 

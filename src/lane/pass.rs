@@ -1,6 +1,7 @@
 //! A pass: one loop over a span, with at most one more dimension around it. What a backend compiles.
 //!
-//! Operands are arrays seen along the span: contiguous, broadcast (the same element for every lane) or strided. In the
+//! Operands are arrays seen along the span: contiguous, broadcast (the same element for every lane), strided, or every
+//! fourth group of a contiguous array. In the
 //! dimension around, every operand steps by a byte stride of its own. Everything else (more dimensions, rows,
 //! scratch, threads) is the business of `run`.
 //!
@@ -50,7 +51,30 @@ pub enum Layout {
     Broadcast,
     /// Elements [`OperandArgument::stride`] bytes apart.
     Strided,
+    /// Every fourth group of [`ACCUMULATOR_LANES`] elements of a contiguous array (block-cyclic). Four such operands, a group
+    /// apart, are one array that four bodies of a loop go through side by side, from one end to the other.
+    Cyclic,
 }
+
+impl Layout {
+    /// Where element `index` of a span is: how many elements' steps from the first, a step being the stride if the operand is
+    /// strided, else one element.
+    ///
+    /// ```
+    /// use fuselet::lane::Layout;
+    /// assert_eq!([0, 31, 32, 64].map(|index| Layout::Cyclic.place(index)), [0, 31, 128, 256]);
+    /// ```
+    pub fn place(self, index: usize) -> usize {
+        match self {
+            Layout::Contiguous | Layout::Strided => index,
+            Layout::Broadcast => 0,
+            Layout::Cyclic => index + (CYCLE - 1) * (index - index % ACCUMULATOR_LANES),
+        }
+    }
+}
+
+/// How many operands share an array of [`Layout::Cyclic`].
+pub const CYCLE: usize = 4;
 
 /// One operand of a pass.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

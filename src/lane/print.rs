@@ -18,6 +18,7 @@ impl fmt::Display for Pass {
                 (_, Layout::Contiguous) => "contiguous",
                 (_, Layout::Broadcast) => "broadcast",
                 (_, Layout::Strided) => "strided",
+                (_, Layout::Cyclic) => "cyclic",
             };
             write!(formatter, "{}: {layout}", operand.name)?;
         }

@@ -91,7 +91,7 @@ impl Pass {
             }
             match (operand.role, operand.layout) {
                 (Role::Write, Layout::Broadcast) => return fail(place(), "is written, but broadcast".to_owned()),
-                (Role::Accumulate, Layout::Broadcast | Layout::Strided) => {
+                (Role::Accumulate, Layout::Broadcast | Layout::Strided | Layout::Cyclic) => {
                     return fail(place(), "is an accumulator, but not contiguous".to_owned());
                 }
                 _ => {}

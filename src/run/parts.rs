@@ -5,7 +5,7 @@
 //! are run at a time.
 
 use crate::backend::{Backend, BackendError, Code};
-use crate::lane::{self, Layout, MOST_SCRATCH, Operand, OperandArgument, PartOperand, Pass, Role};
+use crate::lane::{self, CYCLE, Layout, MOST_SCRATCH, Operand, OperandArgument, PartOperand, Pass, Role};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -89,6 +89,8 @@ impl Parts {
         let steps = operands.iter().map(|operand| match operand.layout {
             Layout::Contiguous => Some(size as isize),
             Layout::Broadcast => Some(0),
+            // Tiles are whole groups.
+            Layout::Cyclic => Some((CYCLE * size) as isize),
             Layout::Strided => None,
         });
         let written = (0..operands.len()).filter(|at| operands[*at].role == Role::Write);

@@ -6,15 +6,17 @@
 
 use crate::backend::Code;
 use crate::dtype::Dtype;
-use crate::lane::{Layout, OperandArgument, Pass, Role};
+use crate::lane::{CYCLE, Layout, OperandArgument, Pass, Role};
 
-/// Odd, and longer than two of the widest vectors: whole vectors, and a tail.
+/// Odd, and longer than two of the widest vectors and than two groups of lanes: whole vectors, and a tail.
 const SPAN: usize = 67;
 const OUTER: usize = 3;
 /// Broadcast operands take a new value each round.
 const ROUNDS: usize = 4;
 /// Strided operands are read and written every this many elements.
 const STEP: usize = 2;
+/// Elements set aside for a span of an operand: as far as any layout reaches.
+const REACH: usize = CYCLE * SPAN;
 
 /// Where a backend's code and the interpreter differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +43,10 @@ pub(crate) fn compare(pass: &Pass, judge: &dyn Code, code: &dyn Code) -> Option<
             .operands
             .iter()
             .map(|operand| match operand.role {
-                Role::Read => (0..SPAN * STEP * OUTER)
+                Role::Read => (0..REACH * OUTER)
                     .flat_map(|at| bytes(random.value(pass.program.dtype, at + round * 7), size))
                     .collect(),
-                Role::Write | Role::Accumulate => vec![0xa5; SPAN * STEP * OUTER * size],
+                Role::Write | Role::Accumulate => vec![0xa5; REACH * OUTER * size],
             })
             .collect();
         let [expected, found] = [judge, code].map(|code| {
@@ -53,7 +55,7 @@ pub(crate) fn compare(pass: &Pass, judge: &dyn Code, code: &dyn Code) -> Option<
             memory
         });
         for (at, operand) in pass.operands.iter().enumerate().filter(|(_, operand)| operand.role != Role::Read) {
-            for element in 0..SPAN * STEP * OUTER {
+            for element in 0..REACH * OUTER {
                 let of = |memory: &[Vec<u8>]| lane(&memory[at], element, size);
                 let (expected, found) = (of(&expected), of(&found));
                 if expected != found && !(is_nan(pass.program.dtype, expected) && is_nan(pass.program.dtype, found)) {
@@ -75,12 +77,12 @@ fn run(pass: &Pass, code: &dyn Code, memory: &mut [Vec<u8>], size: usize) {
                 (Role::Accumulate, _) | (_, Layout::Broadcast) => return argument(memory, 0, size),
                 (_, Layout::Contiguous) => size,
                 (_, Layout::Strided) => STEP * size,
+                (_, Layout::Cyclic) => return argument(memory, size, REACH * size),
             };
             argument(memory, element, SPAN * element)
         })
         .collect();
-    // SAFETY: every operand has memory of its own for `OUTER` spans of `SPAN` elements `STEP` elements apart, which is as
-    // far as any layout reaches.
+    // SAFETY: every operand has memory of its own for `OUTER` spans of `REACH` elements each.
     unsafe { code.run(&arguments, SPAN, OUTER) };
 }
 

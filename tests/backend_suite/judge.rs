@@ -7,6 +7,7 @@ use fuselet::lane::{
     ACCUMULATOR_LANES, Combine, Instruction, Lane, LaneKind, LaneOp, LaneProgram, Layout, Operand, OperandArgument,
     OperandId, Pass, Role, Shift, Value, combine_lanes,
 };
+use std::ops::Range;
 
 /// Bytes before and after an array that nobody may touch.
 const GUARD: usize = 128;
@@ -71,9 +72,8 @@ impl Case {
         let span = values[0].len();
         let mut case = Case::new(pass, span, 1, 0, |_| Lay { stride: 0, outer_stride: 0, skew: 0 });
         for (operand, values) in values.iter().enumerate() {
-            let step = if pass.operands[operand].layout == Layout::Broadcast { 0 } else { pass.program.dtype.size() };
             for (lane, bits) in values.iter().enumerate() {
-                case.put(operand, case.views[operand].start + lane * step, *bits);
+                case.put(operand, case.at(operand, 0, lane), *bits);
             }
         }
         case
@@ -84,9 +84,32 @@ impl Case {
         self.views[to] = self.views[from].clone();
     }
 
+    /// Moves operands into one array, each `distance` bytes behind the one before it.
+    pub fn share(&mut self, operands: Range<usize>, distance: usize) {
+        let first = operands.start;
+        let more = vec![0xa5; (operands.len() - 1) * distance];
+        self.buffers[first].splice(GUARD..GUARD, more);
+        for operand in operands {
+            let values: Vec<u64> = self.offsets(operand).map(|at| self.get(operand, at)).collect();
+            self.views[operand].buffer = first;
+            self.views[operand].start += (operand - first) * distance;
+            for (at, bits) in self.offsets(operand).zip(values) {
+                self.put(operand, at, bits);
+            }
+        }
+    }
+
+    /// The places of an operand's elements in its buffer.
+    fn offsets(&self, operand: usize) -> std::vec::IntoIter<usize> {
+        let view = &self.views[operand];
+        let places: Vec<usize> =
+            self.elements(operand, view).map(|offset| (view.start as isize + offset) as usize).collect();
+        places.into_iter()
+    }
+
     fn step(&self, operand: usize, view: &View) -> isize {
         match self.pass.operands[operand].layout {
-            Layout::Contiguous => self.pass.program.dtype.size() as isize,
+            Layout::Contiguous | Layout::Cyclic => self.pass.program.dtype.size() as isize,
             Layout::Broadcast => 0,
             Layout::Strided => view.stride,
         }
@@ -97,7 +120,9 @@ impl Case {
         let step = self.step(operand, view);
         let outer_stride = view.outer_stride;
         let span = if self.pass.operands[operand].role == Role::Accumulate { 1 } else { self.span };
-        (0..self.outer).flat_map(move |o| (0..span).map(move |i| o as isize * outer_stride + i as isize * step))
+        let layout = self.pass.operands[operand].layout;
+        let place = move |i: usize| layout.place(i) as isize;
+        (0..self.outer).flat_map(move |o| (0..span).map(move |i| o as isize * outer_stride + place(i) * step))
     }
 
     fn get(&self, operand: usize, at: usize) -> u64 {
@@ -119,7 +144,8 @@ impl Case {
 
     fn at(&self, operand: usize, o: usize, i: usize) -> usize {
         let view = &self.views[operand];
-        (view.start as isize + o as isize * view.outer_stride + i as isize * self.step(operand, view)) as usize
+        let place = self.pass.operands[operand].layout.place(i) as isize;
+        (view.start as isize + o as isize * view.outer_stride + place * self.step(operand, view)) as usize
     }
 
     /// What the pass means.

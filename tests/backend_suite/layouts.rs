@@ -4,7 +4,7 @@ use super::judge::{Case, Lay, Writer};
 use super::values::DTYPES;
 use fuselet::backend::Backend;
 use fuselet::dtype::Dtype;
-use fuselet::lane::{LaneOp, Layout, Pass};
+use fuselet::lane::{ACCUMULATOR_LANES, Combine, LaneOp, Layout, Pass};
 
 /// `outputs` of a · b + c, a · b, (a · b + c) / a: enough for the last ones to be stored at different times.
 fn pass(dtype: Dtype, reads: [Layout; 3], writes: &[Layout]) -> Pass {
@@ -36,6 +36,33 @@ pub fn every_length_up_to_130_and_a_few_long_ones(backend: &dyn Backend) {
     }
 }
 
+/// An array shared by four bodies, as sums along rows read and write it: every span of whole groups, and of part of one.
+pub fn four_cyclic_bodies_that_share_an_array(backend: &dyn Backend) {
+    for dtype in DTYPES {
+        let mut writer = Writer::new(dtype);
+        let factor = writer.load(Layout::Broadcast);
+        let loads = [(); 4].map(|()| writer.load(Layout::Cyclic));
+        let products = loads.map(|value| writer.apply(LaneOp::Mul, &[value, factor]));
+        products.iter().for_each(|product| writer.store(Layout::Cyclic, *product));
+        let pairs = [[0, 1], [2, 3]].map(|pair| writer.apply(LaneOp::Add, &pair.map(|at: usize| products[at])));
+        let sum = writer.apply(LaneOp::Add, &pairs);
+        writer.accumulate(Combine::Sum, sum);
+        writer.accumulate(Combine::Max, sum);
+        let pass = writer.finish("bodies");
+        for span in (1..=33).chain([64, 96, 128, 160, 224, 256]) {
+            for outer in [1, 3] {
+                let row = 4 * span * dtype.size();
+                let lay = |_| Lay { stride: 0, outer_stride: row as isize, skew: 0 };
+                let mut case = Case::new(&pass, span, outer, span as u64, lay);
+                let distance = span.min(ACCUMULATOR_LANES) * dtype.size();
+                case.share(1..5, distance);
+                case.share(5..9, distance);
+                case.check(backend);
+            }
+        }
+    }
+}
+
 pub fn every_mix_of_layouts(backend: &dyn Backend) {
     for dtype in DTYPES {
         let size = dtype.size() as isize;
@@ -47,15 +74,22 @@ pub fn every_mix_of_layouts(backend: &dyn Backend) {
             (Layout::Strided, -2 * size),
             (Layout::Strided, size + 1),
             (Layout::Strided, 0),
+            (Layout::Cyclic, 0),
         ];
-        let writes = [(C, 0), (Layout::Strided, 2 * size), (Layout::Strided, -size), (Layout::Strided, size + 3)];
+        let writes = [
+            (C, 0),
+            (Layout::Cyclic, 0),
+            (Layout::Strided, 2 * size),
+            (Layout::Strided, -size),
+            (Layout::Strided, size + 3),
+        ];
         for (n, a) in reads.iter().enumerate() {
             for (m, b) in reads.iter().enumerate() {
                 for write in writes {
                     let c = reads[(n + m) % reads.len()];
                     let lays = [*a, *b, c, write];
                     let pass = pass(dtype, [a.0, b.0, c.0], &[write.0]);
-                    for span in [1, 3, 16, 33, 70] {
+                    for span in [1, 3, 16, 33, 70, 130] {
                         let lay = |operand: usize| Lay { stride: lays[operand].1, outer_stride: 1000, skew: operand };
                         Case::new(&pass, span, 1, span as u64, lay).check(backend);
                     }
@@ -101,7 +135,8 @@ pub fn outer_dimension_with_strides_of_every_sign(backend: &dyn Backend) {
 pub fn in_place_of_each_operand(backend: &dyn Backend) {
     for dtype in DTYPES {
         let size = dtype.size() as isize;
-        for (layout, stride) in [(C, size), (Layout::Strided, 2 * size), (Layout::Strided, -size)] {
+        let layouts = [(C, size), (Layout::Strided, 2 * size), (Layout::Strided, -size), (Layout::Cyclic, size)];
+        for (layout, stride) in layouts {
             for operand in 0..3 {
                 for writes in 1..=3 {
                     // The output in place is in turn the first, the second, the third.
@@ -112,7 +147,7 @@ pub fn in_place_of_each_operand(backend: &dyn Backend) {
                         outputs[place - 3] = layout;
                         let pass = pass(dtype, reads, &outputs);
                         for span in [1, 15, 16, 64, 100, 1040] {
-                            let lay = |_| Lay { stride, outer_stride: 2 * size * span as isize, skew: 0 };
+                            let lay = |_| Lay { stride, outer_stride: 4 * size * span as isize, skew: 0 };
                             let mut case = Case::new(&pass, span, 2, 7, lay);
                             case.put_in_place(place, operand);
                             case.check(backend);
@@ -127,7 +162,7 @@ pub fn in_place_of_each_operand(backend: &dyn Backend) {
 /// Two loaded values stored crosswise: an engine that copies one output before it reads the other loses a value.
 pub fn two_operands_swapped_in_place(backend: &dyn Backend) {
     for dtype in DTYPES {
-        for layouts in [[C, C], [C, Layout::Strided], [Layout::Strided, C], [Layout::Strided; 2]] {
+        for layouts in [[C, C], [C, Layout::Strided], [Layout::Strided, C], [Layout::Strided; 2], [Layout::Cyclic; 2]] {
             for computed in [false, true] {
                 let mut writer = Writer::new(dtype);
                 let [a, b] = layouts.map(|layout| writer.load(layout));

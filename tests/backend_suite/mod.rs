@@ -28,6 +28,7 @@ macro_rules! backend_suite {
                 operations: rounding_halfway_cases,
                 layouts: every_length_up_to_130_and_a_few_long_ones,
                 layouts: every_mix_of_layouts,
+                layouts: four_cyclic_bodies_that_share_an_array,
                 layouts: every_byte_offset,
                 layouts: outer_dimension_with_strides_of_every_sign,
                 layouts: in_place_of_each_operand,

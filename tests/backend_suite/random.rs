@@ -78,7 +78,9 @@ pub fn random_pass(choices: &Choices, fma: bool) -> Pass {
     let mut writer = Writer::new(dtype);
     let mut pool = Pool { floats: Vec::new(), integers: Vec::new(), masks: Vec::new(), certain: Vec::new() };
     for _ in 0..1 + random.below(4) {
-        let layout = [Layout::Contiguous, Layout::Contiguous, Layout::Broadcast, Layout::Strided][random.below(4)];
+        const LAYOUTS: [Layout; 5] =
+            [Layout::Contiguous, Layout::Contiguous, Layout::Broadcast, Layout::Strided, Layout::Cyclic];
+        let layout = LAYOUTS[random.below(LAYOUTS.len())];
         let value = writer.load(layout);
         pool.add(LaneKind::Float, value, true);
     }
@@ -91,9 +93,10 @@ pub fn random_pass(choices: &Choices, fma: bool) -> Pass {
     }
     for sink in 0..1 + random.below(3) {
         let value = if sink == 0 { *pool.floats.last().unwrap() } else { pool.pick(LaneKind::Float, &mut random) };
-        match random.below(6) {
+        match random.below(7) {
             0 => writer.accumulate([Combine::Sum, Combine::Max, Combine::Min][random.below(3)], value),
             1 => writer.store(Layout::Strided, value),
+            2 => writer.store(Layout::Cyclic, value),
             _ => writer.store(Layout::Contiguous, value),
         }
     }

@@ -12,11 +12,12 @@
 //! ```
 //!
 //! Contiguous operands are addressed from their end by one negative byte index that counts up to zero; strided ones by
-//! pointers that advance; lanes of accumulators by the byte index modulo their size ([`super::accumulator`]).
+//! pointers that advance; lanes of accumulators by the byte index modulo their size ([`super::accumulator`]); cyclic ones from
+//! their beginning, by the byte index with gaps. A turn is never longer than a group of lanes.
 
 use super::body::{Body, VECTOR_BYTES};
 use super::target::Target;
-use crate::lane::{ACCUMULATOR_LANES, Combine, Instruction, LaneOp, Layout, OperandArgument, Pass};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Combine, Instruction, LaneOp, Layout, OperandArgument, Pass};
 use cranelift::codegen::ir::{BlockArg, Function, MemFlagsData, StackSlot};
 use cranelift::prelude::*;
 use std::mem::{offset_of, size_of};
@@ -28,6 +29,7 @@ pub(super) enum Access {
     Broadcast,
     Contiguous,
     Strided,
+    Cyclic,
     Accumulator(Combine),
 }
 
@@ -108,6 +110,7 @@ fn accesses(pass: &Pass) -> Vec<Access> {
             Layout::Broadcast => Access::Broadcast,
             Layout::Contiguous => Access::Contiguous,
             Layout::Strided => Access::Strided,
+            Layout::Cyclic => Access::Cyclic,
         })
         .collect();
     for instruction in &pass.program.instructions {
@@ -209,7 +212,7 @@ impl Nest<'_> {
                     let base = builder.append_block_param(run, self.pointer);
                     Some((base, builder.append_block_param(run, self.pointer)))
                 }
-                Access::Contiguous | Access::Accumulator(_) => {
+                Access::Contiguous | Access::Cyclic | Access::Accumulator(_) => {
                     let base = builder.append_block_param(run, self.pointer);
                     Some((base, base))
                 }
@@ -280,6 +283,7 @@ impl Nest<'_> {
             places.push(match self.access[index] {
                 Access::Broadcast => None,
                 Access::Strided => Some((*pointer, self.strides[index])),
+                Access::Cyclic => Some((*pointer, *pointer)),
                 Access::Accumulator(_) => {
                     let lanes = self.lanes_of(builder, index);
                     Some((lanes, lanes))
@@ -310,6 +314,13 @@ impl Nest<'_> {
         block_arguments(arguments)
     }
 
+    /// How far a cyclic operand is from its beginning, `done` bytes of it being done.
+    pub(super) fn cyclic_offset(&self, builder: &mut FunctionBuilder, done: Value) -> Value {
+        let groups = builder.ins().band_imm_s(done, -self.lanes_bytes());
+        let gaps = builder.ins().imul_imm_s(groups, CYCLE as i64 - 1);
+        builder.ins().iadd(done, gaps)
+    }
+
     /// The loop over quanta: `index` counts up from `start` to zero.
     fn inner_loop(
         &self,
@@ -327,7 +338,7 @@ impl Nest<'_> {
         for strided in self.strided() {
             current[strided] = Some(builder.append_block_param(inner, self.pointer));
         }
-        let mut lanes = None;
+        let (mut lanes, mut with_gaps) = (None, None);
         for (operand, access) in self.access.iter().enumerate() {
             let Some(base) = current[operand] else { continue };
             current[operand] = match access {
@@ -338,6 +349,13 @@ impl Nest<'_> {
                         builder.ins().band_imm_u(done, self.lanes_bytes() - 1)
                     });
                     Some(builder.ins().iadd(base, lane))
+                }
+                Access::Cyclic => {
+                    let offset = *with_gaps.get_or_insert_with(|| {
+                        let done = builder.ins().isub(index, start);
+                        self.cyclic_offset(builder, done)
+                    });
+                    Some(builder.ins().iadd(base, offset))
                 }
                 Access::Strided | Access::Broadcast => Some(base),
             };

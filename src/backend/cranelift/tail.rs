@@ -60,7 +60,7 @@ impl Nest<'_> {
                 match access {
                     Access::Broadcast => None,
                     Access::Contiguous => Some(place + self.quantum),
-                    Access::Strided | Access::Accumulator(_) => Some(place),
+                    Access::Strided | Access::Cyclic | Access::Accumulator(_) => Some(place),
                 }
                 .map(|place| (builder.ins().iadd_imm_s(scratch, place), stride))
             })
@@ -100,6 +100,11 @@ impl Nest<'_> {
             let (base, stride) = match access {
                 Access::Broadcast => continue,
                 Access::Contiguous => (builder.ins().iadd(pointer, self.span_bytes), None),
+                Access::Cyclic => {
+                    let offset = self.cyclic_offset(builder, self.main_bytes);
+                    let place = builder.ins().iadd(pointer, offset);
+                    (builder.ins().iadd(place, rest), None)
+                }
                 Access::Accumulator(_) => {
                     let lane = builder.ins().band_imm_u(self.main_bytes, self.lanes_bytes() - 1);
                     let lanes = self.lanes_of(builder, operand);

@@ -219,7 +219,7 @@ impl<'a> Planner<'a> {
                 Instruction::Load { operand } => {
                     let operand = operand.index();
                     match pass.operands[operand].layout {
-                        Layout::Contiguous => self.places[index] = Place::Operand(operand),
+                        Layout::Contiguous | Layout::Cyclic => self.places[index] = Place::Operand(operand),
                         Layout::Broadcast => {
                             self.make(index, Action::Splat, [Place::Operand(operand), Place::None, Place::None]);
                         }
@@ -264,7 +264,7 @@ impl<'a> Planner<'a> {
                             out: Place::Operand(operand.index()),
                             arguments: [from, Place::Stride(operand.index()), Place::None],
                         },
-                        Layout::Contiguous | Layout::Broadcast => Draft {
+                        Layout::Contiguous | Layout::Cyclic | Layout::Broadcast => Draft {
                             action: Action::Copy,
                             out: Place::Operand(operand.index()),
                             arguments: [from, Place::None, Place::None],

@@ -4,14 +4,14 @@
 //! ever grows; a call allocates when it is the first of its thread or needs more than any before, else not at all.
 //!
 //! A tile whose length is no whole number of chunks, the last of a span, runs on padded copies of its contiguous
-//! operands, so that the loops know no tails.
+//! operands, so that the loops know no tails. Cyclic operands are copied for every tile, so that the loops know no groups.
 
 use super::kernels::{self, CHUNK_BYTES, Loops};
 use super::plan::Plan;
 use crate::backend::Code;
 use crate::dtype::Dtype;
 use crate::isa::Isa;
-use crate::lane::{ACCUMULATOR_LANES, Combine, Lane, Layout, OperandArgument, Role, combine_lanes};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Combine, Lane, Layout, OperandArgument, Role, combine_lanes};
 use std::cell::Cell;
 
 /// A pass ready to be interpreted.
@@ -131,6 +131,8 @@ impl Interpreted {
                     |&(written, read): &(usize, usize)| written == index && span_start(written) == span_start(read);
                 plan.met.iter().any(same)
             };
+            let group = ACCUMULATOR_LANES * size;
+            let gap = |layout: Layout| if layout == Layout::Cyclic { (CYCLE - 1) * group } else { 0 };
             let mut start = 0;
             while start < span {
                 let lanes = plan.tile.min(span - start);
@@ -139,24 +141,27 @@ impl Interpreted {
                 for (index, operand) in plan.operands.iter().enumerate() {
                     let step = match operand.layout {
                         Layout::Contiguous => size as isize,
+                        // Tiles are whole groups.
+                        Layout::Cyclic => (CYCLE * size) as isize,
                         Layout::Broadcast => 0,
                         Layout::Strided => operands[index].stride,
                     };
                     let here = span_start(index).wrapping_offset(step.wrapping_mul(start as isize));
                     places[index] = here;
-                    if operand.layout != Layout::Contiguous {
-                        continue;
-                    }
-                    if ragged && operand.role == Role::Read
-                        || operand.role == Role::Write && (ragged || in_place(index))
-                    {
+                    let apart = operand.layout == Layout::Cyclic && lanes > ACCUMULATOR_LANES;
+                    let copied = match (operand.layout, operand.role) {
+                        (Layout::Broadcast | Layout::Strided, _) => false,
+                        (_, Role::Write) => ragged || apart || in_place(index),
+                        _ => ragged || apart,
+                    };
+                    if copied && operand.role != Role::Accumulate {
                         let copy = at(staged + index * row);
                         if operand.role == Role::Read {
                             // SAFETY: the operand has `lanes` elements from here on; the row has a tile's, and the
                             // rest of its last chunk. Zeros there: what is computed on them is never looked at.
                             unsafe {
                                 copy.add(bytes / CHUNK_BYTES * CHUNK_BYTES).write_bytes(0, CHUNK_BYTES);
-                                copy.copy_from_nonoverlapping(here, bytes);
+                                copy_pieces((here, gap(operand.layout)), (copy, 0), bytes, group);
                             }
                         }
                         places[index] = copy;
@@ -169,9 +174,9 @@ impl Interpreted {
                 for (index, operand) in plan.operands.iter().enumerate() {
                     let copy = at(staged + index * row);
                     if operand.role == Role::Write && places[index] == copy {
-                        let here = span_start(index).wrapping_add(start * size);
+                        let here = span_start(index).wrapping_add(operand.layout.place(start) * size);
                         // SAFETY: the operand has `lanes` elements from here on, and so has its copy.
-                        unsafe { here.copy_from_nonoverlapping(copy, bytes) };
+                        unsafe { copy_pieces((copy, 0), (here, gap(operand.layout)), bytes, group) };
                     }
                 }
                 start += lanes;
@@ -194,6 +199,25 @@ impl Interpreted {
     /// Chunks from one row of scratch to the next.
     fn row_chunks(&self) -> usize {
         self.plan.tile * self.plan.dtype.size() / CHUNK_BYTES + ROW_PADDING
+    }
+}
+
+/// Copies `bytes` bytes, `piece` at a time, between places of which each has a gap after every piece.
+///
+/// # Safety
+/// All pieces at `from` are valid for reads, those at `to` for writes; none overlaps another.
+unsafe fn copy_pieces(from: (*const u8, usize), to: (*mut u8, usize), bytes: usize, piece: usize) {
+    if from.1 == 0 && to.1 == 0 {
+        // SAFETY: the caller's promise.
+        return unsafe { to.0.copy_from_nonoverlapping(from.0, bytes) };
+    }
+    let mut done = 0;
+    for at in 0..bytes.div_ceil(piece) {
+        let (from, to) = (from.0.wrapping_add(done + at * from.1), to.0.wrapping_add(done + at * to.1));
+        let length = piece.min(bytes - done);
+        // SAFETY: the caller's promise.
+        unsafe { to.copy_from_nonoverlapping(from, length) };
+        done += length;
     }
 }
 

@@ -5,7 +5,7 @@
 //! bytes patched by [`Assembler::finish`]. An instruction the encoder refuses is remembered rather than returned, so that
 //! emission reads as a list of instructions; `finish` reports it.
 
-use iced_x86::{Code, Encoder, Instruction, OpKind, Register};
+use iced_x86::{Code, Encoder, IcedError, Instruction, OpKind, Register};
 
 /// A memory operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +210,17 @@ impl Assembler {
 
     /// An instruction on a 64-bit register and a number.
     pub(super) fn with_number(&mut self, code: Code, register: Register, number: i32) {
-        match Instruction::with2(code, register, number) {
+        self.encode_if(code, Instruction::with2(code, register, number));
+    }
+
+    /// `register ← register · number`.
+    pub(super) fn multiply(&mut self, register: Register, number: i32) {
+        let code = Code::Imul_r64_rm64_imm32;
+        self.encode_if(code, Instruction::with3(code, register, register, number));
+    }
+
+    fn encode_if(&mut self, code: Code, instruction: Result<Instruction, IcedError>) {
+        match instruction {
             Ok(instruction) => self.encode(&instruction),
             Err(error) => {
                 self.refused.get_or_insert_with(|| format!("{code:?}: {error}"));

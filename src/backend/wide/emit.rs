@@ -11,7 +11,7 @@ use super::frame::{Frame, slot_address};
 use super::machine::{Action, Class, FusedForms, Node, ValueId};
 use super::target::{Simd, Target, mask};
 use crate::dtype::Dtype;
-use crate::lane::Layout;
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout};
 use iced_x86::{Code, Register};
 
 /// Bytes from the start of the span to the current element.
@@ -36,6 +36,9 @@ pub(super) const POINTERS: [Register; 9] = [
     Register::R14,
     Register::R15,
 ];
+
+/// Holds [`INDEX`] with the gaps of cyclic operands, where there are some; else it holds a pointer.
+pub(super) const CYCLIC_INDEX: Register = Register::RDX;
 
 /// The mask of the tail, on AVX-512 and on AVX2.
 pub(super) const TAIL_MASK: u8 = 1;
@@ -144,6 +147,22 @@ impl Emitter {
                 self.assembler.load(SCRATCH, slot_address(slot));
                 SCRATCH
             }
+        }
+    }
+
+    /// Bytes of a group of lanes of a cyclic operand.
+    fn group_bytes(&self) -> usize {
+        ACCUMULATOR_LANES * self.target.dtype.size()
+    }
+
+    /// Has [`CYCLIC_INDEX`] follow the index, if an operand is cyclic.
+    pub(super) fn follow_index(&mut self) {
+        if self.operands.iter().any(|place| place.layout == Layout::Cyclic) {
+            let groups = -(self.group_bytes() as i32);
+            self.assembler.copy(CYCLIC_INDEX, INDEX);
+            self.assembler.with_number(Code::And_rm64_imm32, CYCLIC_INDEX, groups);
+            self.assembler.multiply(CYCLIC_INDEX, CYCLE as i32 - 1);
+            self.assembler.emit(Code::Add_r64_rm64, [CYCLIC_INDEX.into(), INDEX.into()]);
         }
     }
 }
@@ -494,7 +513,14 @@ impl Run<'_> {
 
     fn contiguous_address(&mut self, operand: usize, copy: usize) -> Address {
         let pointer = self.emitter.pointer(operand);
-        Address::indexed(pointer, INDEX, (copy * self.emitter.target.vector_bytes()) as i32)
+        let bytes = copy * self.emitter.target.vector_bytes();
+        match self.emitter.operands[operand].layout {
+            // The index is a whole number of groups, or as far from the next one as all bodies reach.
+            Layout::Cyclic => {
+                Address::indexed(pointer, CYCLIC_INDEX, with_gaps(bytes, self.emitter.group_bytes()) as i32)
+            }
+            _ => Address::indexed(pointer, INDEX, bytes as i32),
+        }
     }
 
     fn load_contiguous(&mut self, operand: usize, result: Dense, copy: usize) {
@@ -553,6 +579,11 @@ impl Run<'_> {
         };
         self.emitter.assembler.emit(code, [to, source]);
     }
+}
+
+/// How far into a cyclic operand so many bytes of it are.
+fn with_gaps(bytes: usize, group: usize) -> usize {
+    bytes + (CYCLE - 1) * (bytes - bytes % group)
 }
 
 /// The table of a Boolean function whose arguments are taken in another order: argument `i` of the new function is

@@ -9,7 +9,7 @@
 //! exit       vzeroupper, restore
 //! ```
 //!
-//! All contiguous operands share one index, in bytes; strided ones have pointers that walk. The tail is a loop, so that
+//! All contiguous operands share one index, in bytes, cyclic ones another; strided ones have pointers that walk. The tail is a loop, so that
 //! the main loop can take any number of vectors at a time without a third copy of the body. A long span whose output is
 //! not aligned starts in the tail too, with the few elements up to alignment.
 //!
@@ -20,8 +20,8 @@ use super::allocate::{Home, ResidentPlace};
 use super::assemble::{Address, Assembler, Condition, Label};
 use super::constants::Pool;
 use super::emit::{
-    AccumulatorPlace, COUNT, END, Emitter, INDEX, LIMIT, Mode, OperandPlace, POINTERS, Pointer, SCRATCH, TAIL_MASK,
-    TAIL_VECTOR,
+    AccumulatorPlace, COUNT, CYCLIC_INDEX, END, Emitter, INDEX, LIMIT, Mode, OperandPlace, POINTERS, Pointer, SCRATCH,
+    TAIL_MASK, TAIL_VECTOR,
 };
 use super::frame::{FRAME, Frame, STACK_LIMIT, slot_address};
 use super::machine::{Class, Resident, Selection};
@@ -138,7 +138,8 @@ impl Function<'_> {
         self.spans = frame.word();
         self.tail_bytes = frame.word();
         self.emitter.tail_count = frame.word();
-        let mut registers = POINTERS.into_iter();
+        let cyclic = self.pass.operands.iter().any(|operand| operand.layout == Layout::Cyclic);
+        let mut registers = POINTERS.into_iter().filter(|register| !(cyclic && *register == CYCLIC_INDEX));
         for operand in &self.pass.operands {
             let walks = operand.layout == Layout::Strided;
             let in_loop = operand.role != Role::Accumulate && operand.layout != Layout::Broadcast;
@@ -319,11 +320,12 @@ impl Function<'_> {
     }
 
     /// Whether the first vector of a long span is a short one, so that the others are stored to aligned addresses (a store
-    /// across cache lines costs two), and the operand that is aligned. Accumulators need their lanes in step with the
-    /// index, and pointers that walk do so by whole vectors.
+    /// across cache lines costs two), and the operand that is aligned. Accumulators and cyclic operands need their lanes in
+    /// step with the index, and pointers that walk do so by whole vectors.
     fn aligned_operand(&self) -> Option<usize> {
-        let strided = self.pass.operands.iter().any(|operand| operand.layout == Layout::Strided);
-        if strided || !self.selection.accumulators.is_empty() {
+        let walks = |layout| matches!(layout, Layout::Strided | Layout::Cyclic);
+        let walking = self.pass.operands.iter().any(|operand| walks(operand.layout));
+        if walking || !self.selection.accumulators.is_empty() {
             return None;
         }
         self.pass.operands.iter().position(|operand| operand.role == Role::Write)
@@ -376,6 +378,7 @@ impl Function<'_> {
         self.emitter.assembler.jump(Condition::Greater, tail);
         self.emitter.assembler.align(32);
         self.emitter.assembler.bind(top);
+        self.emitter.follow_index();
         let Selection { body, body_locals, .. } = &self.selection;
         self.emitter.sequence(Mode::Main, body, *body_locals, copies, self.shape.free);
         self.emitter.assembler.with_number(Code::Add_rm64_imm32, INDEX, step);
@@ -403,6 +406,7 @@ impl Function<'_> {
             assembler.store(slot_address(self.tail_bytes), COUNT);
         }
         self.tail_mask();
+        self.emitter.follow_index();
         let Selection { body, body_locals, .. } = &self.selection;
         // The registers of the accumulators are free again, but nobody needs them.
         let free = if target.masks { self.shape.free } else { self.shape.free & !(1 << TAIL_VECTOR) };
