@@ -8,8 +8,9 @@ use fuselet::ir::ulp::ulp_distance_f32;
 use fuselet::lane::{ACCUMULATOR_LANES, Combine, combine_lanes};
 use fuselet::{BackendChoice, Engine, Fusion, TensorMut, TensorRef};
 
-/// The sum as it is defined: blocks of 1024 elements, an element of each quarter of a block at a time, in 32 lanes; lanes by
-/// the fixed tree, blocks in float64.
+/// The sum as it is defined: in a block of 1024 elements, and in the whole groups of 128 of what is left, fours of elements 32
+/// apart; then fours a quarter apart; then what is left. Fours go to 32 lanes in turn; lanes add up by the fixed tree, all of
+/// these sums in float64.
 fn defined_sum(row: &[f32]) -> f32 {
     let lanes_of = |values: &mut dyn Iterator<Item = f32>| {
         let mut lanes = [-0.0f32; ACCUMULATOR_LANES];
@@ -18,20 +19,26 @@ fn defined_sum(row: &[f32]) -> f32 {
         }
         f64::from(combine_lanes(Combine::Sum, lanes))
     };
-    let block = |block: &[f32]| {
-        let quarter = block.len() / 4;
-        let (fours, rest) = block.split_at(4 * quarter);
-        let at = |body: usize, i: usize| fours[body * quarter + i];
-        let mut total = 0.0;
-        if quarter > 0 {
-            total += lanes_of(&mut (0..quarter).map(|i| (at(0, i) + at(1, i)) + (at(2, i) + at(3, i))));
-        }
-        if !rest.is_empty() {
-            total += lanes_of(&mut rest.iter().copied());
-        }
-        total
+    let four = |part: &[f32], first: usize, distance: usize| {
+        let at = |body: usize| part[first + body * distance];
+        (at(0) + at(1)) + (at(2) + at(3))
     };
-    row.chunks(1024).map(block).sum::<f64>() as f32
+    let grouped = |part: &[f32]| lanes_of(&mut (0..part.len() / 4).map(|i| four(part, i / 32 * 128 + i % 32, 32)));
+    let (blocks, rest) = row.split_at(row.len() / 1024 * 1024);
+    let (groups, rest) = rest.split_at(rest.len() / 128 * 128);
+    let (fours, ones) = rest.split_at(rest.len() / 4 * 4);
+    let quarter = fours.len() / 4;
+    let mut total: f64 = blocks.chunks(1024).map(grouped).sum();
+    if !groups.is_empty() {
+        total += grouped(groups);
+    }
+    if quarter > 0 {
+        total += lanes_of(&mut (0..quarter).map(|i| four(fours, i, quarter)));
+    }
+    if !ones.is_empty() {
+        total += lanes_of(&mut ones.iter().copied());
+    }
+    total as f32
 }
 
 /// Positive rows of different kinds.

@@ -168,6 +168,11 @@ impl KernelPlan {
         }
     }
 
+    /// How many elements the domain has in a call with these sizes.
+    pub fn elements(&self, sizes: &[usize]) -> usize {
+        self.domain.iter().fold(1, |product, extent| product.saturating_mul(extent.resolve(sizes)))
+    }
+
     /// Whether the kernel reduces.
     pub fn is_row(&self) -> bool {
         !self.axes.is_empty()

@@ -88,9 +88,10 @@ impl FlatKernel {
         threads::parts(engine, elements, self.prepared.kernels[0].work) == 1
     }
 
-    /// Whether the output may be the very array of an input.
-    pub(super) fn allows_in_place(&self, input: usize) -> bool {
-        self.prepared.plan.in_place[0][input]
+    /// Whether the output may be the very array of these inputs, a bit each.
+    pub(super) fn allows_in_place(&self, inputs: u32) -> bool {
+        let allowed = self.prepared.plan.in_place[0].iter().enumerate();
+        allowed.fold(inputs, |left, (at, allowed)| left & !(u32::from(*allowed) << at)) == 0
     }
 
     /// Runs the loop.

@@ -11,7 +11,7 @@ use super::flat::{self, Class, FlatKernel};
 use super::laid_out::LaidOutKernel;
 use crate::run::prepared::Chain;
 use crate::tensor::{Input, Placement};
-use fuselet_ir::{Graph, Node};
+use fuselet_ir::Graph;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,12 +33,10 @@ pub(super) struct KnownCalls {
 }
 
 impl KnownCalls {
-    /// For a function that can have calls of one loop: one output, no reductions.
+    /// For a function that can have such calls: of one output and few inputs.
     pub(super) fn of(graph: &Graph) -> Option<KnownCalls> {
-        let one_loop = graph.outputs().len() == 1
-            && (1..=MOST_INPUTS).contains(&graph.inputs().len())
-            && !graph.nodes().iter().any(|node| matches!(node, Node::Reduce { .. }));
-        one_loop.then(KnownCalls::default)
+        let few = graph.outputs().len() == 1 && (1..=MOST_INPUTS).contains(&graph.inputs().len());
+        few.then(KnownCalls::default)
     }
 }
 
@@ -96,13 +94,11 @@ impl Fused {
                 return false;
             }
         }
-        let in_place_inputs = || (0..names.len()).filter(|at| same & (1 << at) != 0);
         if let Some(class) = flat
             && let Some(Some(kernel)) = known.flat.find(|known| *known == class)
         {
             let elements = output.shape().iter().product();
-            let fits = in_place_inputs().all(|at| kernel.allows_in_place(at));
-            if !fits || !kernel.runs_on_one_thread(self.engine(), elements) {
+            if !kernel.allows_in_place(same) || !kernel.runs_on_one_thread(self.engine(), elements) {
                 return false;
             }
             // SAFETY: the views borrow their arrays for as long as `inputs` and the output are borrowed; they were found
@@ -111,13 +107,12 @@ impl Fused {
             unsafe { kernel.run(|at| pointers[at], output.pointer, elements) };
             return true;
         }
-        let Some(kernel) = known.laid_out.find(|number| fitting & (1 << number) != 0) else { return false };
-        if !in_place_inputs().all(|at| kernel.allows_in_place(at)) {
+        let fitting = known.laid_out.iter().filter(|(number, _)| fitting & (1 << *number) != 0);
+        let Some(kernel) = fitting.map(|(_, kernel)| kernel).find(|kernel| kernel.allows_in_place(same)) else {
             return false;
-        }
+        };
         // SAFETY: as above; every array is laid out as the kernel is for.
-        unsafe { kernel.run(|at| pointers[at], output.pointer) };
-        true
+        unsafe { kernel.run(|at| pointers[at], output.pointer) }.is_ok()
     }
 
     /// Keeps the kernel for calls like this one, which was found to be right and has been planned.
@@ -144,12 +139,15 @@ impl Fused {
             }
         }
         // Calls that name inputs in another order come here again and again.
+        let same = inputs.iter().enumerate().map(|(at, input)| u32::from(input.same_as(output)) << at).sum();
         let takes_all = |kernel: &LaidOutKernel| {
-            kernel.takes_output(output) && inputs.iter().enumerate().all(|(at, input)| kernel.takes_input(at, input))
+            kernel.takes_output(output)
+                && inputs.iter().enumerate().all(|(at, input)| kernel.takes_input(at, input))
+                && kernel.allows_in_place(same)
         };
         if known.layouts.load(Ordering::Relaxed) < MOST_LAYOUTS
             && !known.laid_out.iter().any(|(_, kernel)| takes_all(kernel))
-            && let Some(kernel) = LaidOutKernel::new(self.engine(), &prepared.share(), inputs, output, sizes)
+            && let Some(kernel) = LaidOutKernel::new(self.engine(), &prepared.share(), inputs, output, sizes, same)
         {
             let number = known.layouts.fetch_add(1, Ordering::Relaxed);
             if number < MOST_LAYOUTS {

@@ -1,13 +1,16 @@
 //! The loops of a call, kept for calls of arrays laid out the same.
 //!
-//! Merging the dimensions of a call's arrays costs some hundred nanoseconds, and comes out the same for all arrays of equal
-//! dtypes, shapes and strides. So an elementwise function keeps what came out for the layouts it met first.
+//! Merging the dimensions of a call's arrays and looking up code costs some hundred nanoseconds, and comes out the same for
+//! all arrays of equal dtypes, shapes and strides. So a function of one kernel keeps what came out for the layouts it met
+//! first.
 
 use crate::engine::{Compiled, Engine};
-use crate::fuse::Buffer;
+use crate::fuse::{Buffer, KernelPlan};
 use crate::run::elementwise::{self, Loops};
-use crate::run::operands::Nest;
+use crate::run::operands::{Nest, Pointers};
 use crate::run::prepared::PreparedPlan;
+use crate::run::rows::{self, RowLoops};
+use crate::run::scratch::OutOfMemory;
 use crate::run::{Arrays, Mode, threads};
 use crate::tensor::Placement;
 use smallvec::SmallVec;
@@ -15,50 +18,75 @@ use std::sync::Arc;
 
 /// The loops over arrays of one layout, on the calling thread.
 pub(super) struct LaidOutKernel {
-    compiled: Compiled,
+    loops: KeptLoops,
     prepared: Arc<PreparedPlan>,
     /// Dtypes, shapes and strides it is for; the addresses mean nothing.
     inputs: SmallVec<[Placement; 4]>,
     output: Placement,
     /// The array of each operand, and how many bytes from its first element the operand begins.
     operands: SmallVec<[(Buffer, isize); 8]>,
-    nest: Nest,
+}
+
+enum KeptLoops {
+    Elementwise {
+        compiled: Compiled,
+        nest: Nest,
+    },
+    Rows {
+        loops: Box<RowLoops>,
+        /// The inputs, a bit each, that must be the output's very array; no other may be.
+        in_place: u32,
+    },
 }
 
 impl LaidOutKernel {
-    /// The loops for arrays that a plan was made for, if it is one elementwise kernel and too little work for threads.
+    /// The loops for arrays that a plan was made for, if it is one kernel and too little work for threads. The inputs with a bit
+    /// in `in_place` are the output's very array.
     pub(super) fn new(
         engine: &Engine,
         prepared: &Arc<PreparedPlan>,
         inputs: &[Placement],
         output: &Placement,
         sizes: &[usize],
+        in_place: u32,
     ) -> Option<LaidOutKernel> {
         let [kernel] = prepared.kernels.as_slice() else { return None };
-        let plan = &prepared.plan.kernels[kernel.index];
-        if plan.is_row() || plan.stages.len() != 1 {
+        if inputs.len() > u32::BITS as usize {
             return None;
         }
-        // The domain of an elementwise kernel is its output's; asked first, since laying out is most of the work here.
-        let elements = output.shape().iter().fold(1usize, |product, length| product.saturating_mul(*length));
-        if threads::parts(engine, elements, kernel.work) > 1 {
+        let plan = &prepared.plan.kernels[kernel.index];
+        // Asked first, since laying out is most of the work here.
+        if threads::parts(engine, plan.elements(sizes), kernel.work) > 1 {
             return None;
         }
         let outputs = std::slice::from_ref(output);
         let arrays = Arrays { inputs, outputs, temporaries: SmallVec::new(), sizes, mode: Mode::Compile };
-        let Loops { compiled, bounds, nest } = elementwise::lay_out(engine, prepared, kernel, plan, &arrays)?;
-        let mut operands = SmallVec::new();
-        for (slot, bound) in plan.stages[0].along.slots.iter().zip(&bounds) {
-            let buffer = plan.buffer(*slot)?;
-            let base = match buffer {
-                Buffer::Input(_) | Buffer::Output(_) => arrays.get(buffer).pointer,
-                Buffer::Temporary(_) => return None,
+        let (loops, buffers, pointers) = if plan.is_row() {
+            let same = |source: usize, _| match plan.sources[source].buffer {
+                Buffer::Input(at) => in_place & (1 << at) != 0,
+                _ => false,
             };
-            operands.push((buffer, bound.pointer as isize - base as isize));
+            let (loops, pointers) = rows::lay_out(engine, prepared, kernel, plan, &arrays, 1, same).ok()??;
+            (KeptLoops::Rows { loops: Box::new(loops), in_place }, row_buffers(plan), pointers)
+        } else {
+            if plan.stages.len() != 1 {
+                return None;
+            }
+            let Loops { compiled, bounds, nest } = elementwise::lay_out(engine, prepared, kernel, plan, &arrays)?;
+            let slots = &plan.stages[0].along.slots;
+            let buffers = slots.iter().map(|slot| plan.buffer(*slot)).collect::<Option<_>>()?;
+            let pointers = Pointers(bounds.iter().map(|bound| bound.pointer).collect());
+            (KeptLoops::Elementwise { compiled: compiled.clone(), nest }, buffers, pointers)
+        };
+        let mut operands = SmallVec::new();
+        for (buffer, pointer) in buffers.into_iter().zip(&pointers.0) {
+            if matches!(buffer, Buffer::Temporary(_)) {
+                return None;
+            }
+            operands.push((buffer, *pointer as isize - arrays.get(buffer).pointer as isize));
         }
         let inputs = inputs.iter().map(Placement::copied).collect();
-        let (compiled, prepared) = (compiled.clone(), prepared.clone());
-        Some(LaidOutKernel { compiled, prepared, inputs, output: output.copied(), operands, nest })
+        Some(LaidOutKernel { loops, prepared: prepared.clone(), inputs, output: output.copied(), operands })
     }
 
     /// Whether it is for an input laid out like this one at this place.
@@ -71,17 +99,26 @@ impl LaidOutKernel {
         self.output.same_layout(output)
     }
 
-    /// Whether the output may be the very array of an input.
-    pub(super) fn allows_in_place(&self, input: usize) -> bool {
-        self.prepared.plan.in_place[0][input]
+    /// Whether it is for calls in which these inputs, a bit each, are the output's very array.
+    pub(super) fn allows_in_place(&self, inputs: u32) -> bool {
+        match &self.loops {
+            KeptLoops::Elementwise { .. } => {
+                let allowed = self.prepared.plan.in_place[0].iter().enumerate();
+                allowed.fold(inputs, |left, (at, allowed)| left & !(u32::from(*allowed) << at)) == 0
+            }
+            KeptLoops::Rows { in_place, .. } => *in_place == inputs,
+        }
     }
 
     /// Runs the loops.
     ///
     /// # Safety
     /// Inputs are valid for reads and the output for writes, laid out as the kernel is for; the output overlaps no input,
-    /// but may be the very array of one that the plan allows.
-    pub(super) unsafe fn run(&self, input: impl Fn(usize) -> *mut u8, output: *mut u8) {
+    /// but may be the very array of those that [`LaidOutKernel::allows_in_place`] allowed.
+    ///
+    /// # Errors
+    /// Scratch that is not to be had; nothing was done then.
+    pub(super) unsafe fn run(&self, input: impl Fn(usize) -> *mut u8, output: *mut u8) -> Result<(), OutOfMemory> {
         let pointer = |at: usize| {
             let (buffer, offset) = self.operands[at];
             let base = match buffer {
@@ -90,7 +127,23 @@ impl LaidOutKernel {
             };
             base.wrapping_offset(offset)
         };
-        // SAFETY: the caller's promise, for all elements of the nest that was laid out for these arrays.
-        unsafe { elementwise::run_nest(self.compiled.code.as_ref(), pointer, &self.nest) };
+        match &self.loops {
+            KeptLoops::Elementwise { compiled, nest } => {
+                // SAFETY: the caller's promise, for all elements of the nest that was laid out for these arrays.
+                unsafe { elementwise::run_nest(compiled.code.as_ref(), pointer, nest) };
+                Ok(())
+            }
+            KeptLoops::Rows { loops, .. } => {
+                let pointers = Pointers((0..self.operands.len()).map(pointer).collect());
+                let plan = &self.prepared.plan.kernels[0];
+                // SAFETY: as above.
+                unsafe { rows::run_loops(loops, plan, &pointers, 1) }
+            }
+        }
     }
+}
+
+/// The arrays of a row kernel's operands: sources, then sinks.
+fn row_buffers(plan: &KernelPlan) -> SmallVec<[Buffer; 8]> {
+    plan.sources.iter().map(|source| source.buffer).chain(plan.sinks.iter().map(|sink| sink.buffer)).collect()
 }

@@ -59,7 +59,7 @@ pub struct Kernel {
     outputs: Arc<[Placement]>,
     /// The loop itself and its number of elements, if all arrays are flat.
     flat: Option<(Arc<FlatKernel>, usize)>,
-    /// The loops, if it is one elementwise kernel on one thread over arrays of any other layout.
+    /// The loops, if it is one kernel on one thread over arrays of any other layout.
     laid_out: Option<Arc<LaidOutKernel>>,
 }
 
@@ -94,7 +94,7 @@ impl Kernel {
         };
         let laid_out = match outputs.as_slice() {
             [output] if flat.is_none() => {
-                LaidOutKernel::new(fused.engine(), &prepared, &inputs, output, &pattern.sizes).map(Arc::new)
+                LaidOutKernel::new(fused.engine(), &prepared, &inputs, output, &pattern.sizes, 0).map(Arc::new)
             }
             _ => None,
         };
@@ -120,9 +120,12 @@ impl Kernel {
             return Ok(());
         }
         if let Some(laid_out) = &self.laid_out {
-            // SAFETY: the caller's promise; the arrays are laid out as in the signature.
-            unsafe { laid_out.run(|at| inputs[at].cast_mut(), outputs[0]) };
-            return Ok(());
+            let same = inputs.iter().enumerate().map(|(at, input)| u32::from(*input == outputs[0].cast_const()) << at);
+            if laid_out.allows_in_place(same.take(32).sum()) {
+                // SAFETY: the caller's promise; the arrays are laid out as in the signature.
+                unsafe { laid_out.run(|at| inputs[at].cast_mut(), outputs[0]) }?;
+                return Ok(());
+            }
         }
         let placed: Placements =
             self.inputs.iter().zip(inputs).map(|(array, pointer)| array.moved_to(pointer.cast_mut())).collect();

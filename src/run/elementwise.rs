@@ -117,8 +117,7 @@ unsafe fn run_flat(
     plan: &KernelPlan,
     arrays: &Arrays<'_>,
 ) -> bool {
-    let length =
-        plan.domain.iter().fold(1usize, |product, extent| product.saturating_mul(extent.resolve(arrays.sizes)));
+    let length = plan.elements(arrays.sizes);
     if threads::parts(engine, length, kernel.work) > 1 {
         return false;
     }

@@ -26,6 +26,13 @@ unsafe impl Send for Bound {}
 // SAFETY: as above; nothing is read or written through a shared bound itself.
 unsafe impl Sync for Bound {}
 
+/// Where the operands of a kernel begin in one call.
+#[derive(Clone, Debug)]
+pub(crate) struct Pointers(pub(crate) SmallVec<[*mut u8; 8]>);
+
+// SAFETY: as for bounds.
+unsafe impl Sync for Pointers {}
+
 /// Aligns an array to a domain of this rank, after cutting it in halves.
 pub(crate) fn bind(placement: &Placement, cuts: &[(usize, Half)], rank: usize) -> Bound {
     let mut pointer = placement.pointer;

@@ -1,11 +1,11 @@
-//! The end of a reduction: combining strips, adding blocks, and what a row's result still needs.
+//! The end of a reduction: combining strips, adding up sections, and what a row's result still needs.
 //!
 //! Ordinary Rust on the lanes' dtype. The order of every sum is fixed: the tree of [`crate::lane::combine_lanes`] in a
-//! block, ascending blocks in float64 (with the errors of the additions carried along, for float64 itself).
+//! section, ascending sections in float64 (with the errors of the additions carried along, for float64 itself).
 
-use super::batch::{Places, Task};
+use super::batch::Batch;
 use crate::dtype::Dtype;
-use crate::fuse::{StageReduction, combine_of};
+use crate::fuse::{Form, StageReduction, combine_of};
 use crate::lane::{Combine, Lane};
 use fuselet_ir::Reduction;
 
@@ -19,31 +19,23 @@ macro_rules! with_lane {
     };
 }
 
-/// Adds up the `blocks` results of each of `count` rows into the stage's scalars. The results of neighbouring rows lie
-/// `row_step` bytes apart, those of a row `block_step`.
+/// Adds up the `results` of each of `count` rows into the stage's scalars. The results of neighbouring rows lie
+/// `steps.0` bytes apart, those of a row `steps.1`.
 ///
 /// # Safety
 /// Every result of the rows was written; the scalars have room.
-pub(super) unsafe fn add_blocks(
-    task: &Task<'_>,
-    stage: usize,
-    count: usize,
-    blocks: usize,
-    (row_step, block_step): (isize, isize),
-    places: &Places,
-) {
-    for (at, reduction) in accumulated(task, stage) {
+pub(super) unsafe fn add_results(batch: &Batch<'_>, stage: usize, count: usize, results: usize, steps: (isize, isize)) {
+    let places = &batch.loops.places;
+    for (at, reduction) in accumulated(batch, stage) {
         let combine = combine_of(reduction.reduction);
-        let (source, target) = (places.block(at), places.scalar(reduction.scalar));
+        let (source, target) = (batch.scratch(places.results(at)), batch.scratch(places.scalar(reduction.scalar)));
         // SAFETY: the caller's promise.
-        unsafe {
-            with_lane!(task.prepared.dtype, add_rows(combine, source, (row_step, block_step), (count, blocks), target));
-        }
+        unsafe { with_lane!(batch.loops.dtype, add_rows(combine, source, steps, (count, results), target)) };
     }
 }
 
 /// # Safety
-/// As [`add_blocks`], for one reduction: `count.0` rows of `count.1` blocks.
+/// As [`add_results`], for one reduction: `count.0` rows of `count.1` results.
 unsafe fn add_rows<L: Lane>(
     combine: Combine,
     source: *const u8,
@@ -61,8 +53,8 @@ unsafe fn add_rows<L: Lane>(
 }
 
 /// The stage's reductions that have an accumulator, with their places.
-fn accumulated<'a>(task: &Task<'a>, stage: usize) -> impl Iterator<Item = (usize, &'a StageReduction)> {
-    task.plan.stages[stage].reductions.iter().enumerate().filter(|(_, reduction)| reduction.kept.is_none())
+fn accumulated<'a>(batch: &Batch<'a>, stage: usize) -> impl Iterator<Item = (usize, &'a StageReduction)> {
+    batch.plan.stages[stage].reductions.iter().enumerate().filter(|(_, reduction)| reduction.kept.is_none())
 }
 
 /// # Safety
@@ -116,12 +108,12 @@ pub(super) struct Strip {
 ///
 /// # Safety
 /// The accumulators have the strip.
-pub(super) unsafe fn clear_strip(task: &Task<'_>, stage: usize, strip: Strip, places: &Places) {
-    for (at, reduction) in accumulated(task, stage) {
+pub(super) unsafe fn clear_strip(batch: &Batch<'_>, stage: usize, strip: Strip) {
+    for (at, reduction) in accumulated(batch, stage) {
         let combine = combine_of(reduction.reduction);
-        let target = places.accumulator(at).wrapping_add(strip.at);
+        let target = batch.scratch(batch.loops.places.accumulator(at)).wrapping_add(strip.at);
         // SAFETY: the caller's promise.
-        unsafe { with_lane!(task.prepared.dtype, fill(combine, target, strip.count)) };
+        unsafe { with_lane!(batch.loops.dtype, fill(combine, target, strip.count)) };
     }
 }
 
@@ -137,12 +129,12 @@ unsafe fn fill<L: Lane>(combine: Combine, target: *mut u8, count: usize) {
 ///
 /// # Safety
 /// The accumulators have both strips, which do not overlap.
-pub(super) unsafe fn combine_strips(task: &Task<'_>, stage: usize, strip: Strip, upper: usize, places: &Places) {
-    for (at, reduction) in accumulated(task, stage) {
+pub(super) unsafe fn combine_strips(batch: &Batch<'_>, stage: usize, strip: Strip, upper: usize) {
+    for (at, reduction) in accumulated(batch, stage) {
         let combine = combine_of(reduction.reduction);
-        let lower = places.accumulator(at).wrapping_add(strip.at);
+        let lower = batch.scratch(batch.loops.places.accumulator(at)).wrapping_add(strip.at);
         // SAFETY: the caller's promise.
-        unsafe { with_lane!(task.prepared.dtype, combine_two(combine, lower, lower.add(upper), strip.count)) };
+        unsafe { with_lane!(batch.loops.dtype, combine_two(combine, lower, lower.add(upper), strip.count)) };
     }
 }
 
@@ -160,26 +152,20 @@ unsafe fn combine_two<L: Lane>(combine: Combine, lower: *mut u8, upper: *const u
     }
 }
 
-/// Copies a strip of every accumulator to the scalars, or to the results of span `result`, which lie `line` bytes apart.
+/// Copies a strip of every accumulator to the scalars, or to the results of section `result`, which lie `line` bytes apart.
 ///
 /// # Safety
 /// The accumulators have the strip; the target has room.
-pub(super) unsafe fn take_strip(
-    task: &Task<'_>,
-    stage: usize,
-    strip: Strip,
-    result: Option<usize>,
-    line: usize,
-    places: &Places,
-) {
-    for (at, reduction) in accumulated(task, stage) {
+pub(super) unsafe fn take_strip(batch: &Batch<'_>, stage: usize, strip: Strip, result: Option<usize>, line: usize) {
+    let places = &batch.loops.places;
+    for (at, reduction) in accumulated(batch, stage) {
         let target = match result {
-            None => places.scalar(reduction.scalar),
-            Some(result) => places.block(at).wrapping_add(result * line),
+            None => batch.scratch(places.scalar(reduction.scalar)),
+            Some(result) => batch.scratch(places.results(at)).wrapping_add(result * line),
         };
-        let source = places.accumulator(at).wrapping_add(strip.at);
+        let source = batch.scratch(places.accumulator(at)).wrapping_add(strip.at);
         // SAFETY: the caller's promise; sections of scratch do not overlap.
-        unsafe { std::ptr::copy_nonoverlapping(source, target, strip.count * task.size) };
+        unsafe { std::ptr::copy_nonoverlapping(source, target, strip.count * batch.size()) };
     }
 }
 
@@ -187,32 +173,24 @@ pub(super) unsafe fn take_strip(
 /// its sign does not depend on the order in which zeros of either sign came.
 ///
 /// # Safety
-/// The stage's scalars hold `count` results; `kept_row(row, kept)` gives the first element of a kept row of the batch and
-/// the bytes from one to the next.
-pub(super) unsafe fn reductions(
-    task: &Task<'_>,
-    stage: usize,
-    count: usize,
-    places: &Places,
-    kept_row: impl Fn(usize, usize) -> (*mut u8, isize),
-) {
-    for reduction in &task.plan.stages[stage].reductions {
-        let scalars = places.scalar(reduction.scalar);
-        let length = task.row_length;
+/// The stage's scalars hold `count` results, kept rows all elements of as many rows.
+pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: usize, count: usize) {
+    let (loops, size) = (batch.loops, batch.size());
+    // Bytes from a row to the next, and from an element of a row to the next.
+    let steps = match loops.form {
+        Form::Span => (loops.row_length * size, size),
+        _ => (size, loops.batch * size),
+    };
+    for reduction in &batch.plan.stages[stage].reductions {
+        let scalars = batch.scratch(loops.places.scalar(reduction.scalar));
         // SAFETY: the caller's promise.
         unsafe {
-            if let Some(kept) = reduction.kept {
-                let mut values = Vec::with_capacity(length);
-                for row in 0..count {
-                    let (first, step) = kept_row(row, kept);
-                    let target = scalars.wrapping_add(row * task.size);
-                    with_lane!(
-                        task.prepared.dtype,
-                        whole_row(reduction.reduction, first, step, length, target, &mut values)
-                    );
+            match reduction.kept {
+                Some(kept) => {
+                    let rows = (batch.scratch(loops.places.kept(kept)).cast_const(), steps);
+                    with_lane!(loops.dtype, whole_rows(reduction.reduction, rows, count, loops.row_length, scalars));
                 }
-            } else {
-                with_lane!(task.prepared.dtype, settle(reduction.reduction, scalars, count, length));
+                None => with_lane!(loops.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
             }
         }
     }
@@ -236,20 +214,22 @@ unsafe fn settle<L: Lane>(reduction: Reduction, scalars: *mut u8, count: usize, 
 }
 
 /// # Safety
-/// The row's elements are valid for reads, `target` for one write.
-unsafe fn whole_row<L: Lane>(
+/// The elements of `count` rows are valid for reads, `target` for as many writes.
+unsafe fn whole_rows<L: Lane>(
     reduction: Reduction,
-    first: *const u8,
-    step: isize,
+    (first, steps): (*const u8, (usize, usize)),
+    count: usize,
     length: usize,
     target: *mut u8,
-    values: &mut Vec<f64>,
 ) {
-    values.clear();
-    // SAFETY: the caller's promise.
-    values
-        .extend((0..length).map(|at| unsafe { first.offset(at as isize * step).cast::<L>().read_unaligned() }.widen()));
-    let result = (reduction.row().meaning)(values);
-    // SAFETY: the caller's promise.
-    unsafe { target.cast::<L>().write_unaligned(L::round_from(result)) };
+    let mut values = Vec::with_capacity(length);
+    for row in 0..count {
+        let first = first.wrapping_add(row * steps.0);
+        values.clear();
+        // SAFETY: the caller's promise.
+        values.extend((0..length).map(|at| unsafe { first.add(at * steps.1).cast::<L>().read_unaligned() }.widen()));
+        let result = L::round_from((reduction.row().meaning)(&values));
+        // SAFETY: the caller's promise.
+        unsafe { target.cast::<L>().add(row).write_unaligned(result) };
+    }
 }

@@ -1,54 +1,39 @@
-//! Rows whose axes do not merge: each is packed into scratch, run there, and unpacked.
+//! Rows whose axes do not merge, or whose elements lie apart: each is packed into scratch, run there, and unpacked.
 
-use super::batch::{Passes, Places, Rows, Task};
-use super::span;
-use crate::run::Mode;
-use crate::run::operands::{self, Bound, Dimension};
+use super::batch::Batch;
+use super::loops::varies;
+use crate::run::operands::{self, Dimension};
 use smallvec::{SmallVec, smallvec};
 
-/// Runs all rows, one at a time, through packed copies of what varies along them. `packed` is scratch with room for a row
-/// of `packed_bytes` for each source and sink.
+/// Runs the rows of a nest, one at a time, through packed copies of what varies along them; `along` are a row's dimensions.
 ///
 /// # Safety
-/// As [`Task::run`].
-pub(super) unsafe fn run(task: &Task<'_>, rows: &Rows, places: &Places, packed: *mut u8, packed_bytes: usize) {
-    let count = rows.bounds.len();
-    let varying = |at: usize| match at.checked_sub(task.plan.sources.len()) {
-        None => task.plan.sources[at].varying,
-        Some(sink) => task.plan.sinks[sink].varying,
-    };
-    let copy = |at: usize| packed.wrapping_add(at * packed_bytes);
-    let flat = Rows {
-        bounds: rows.bounds.clone(),
-        row_strides: (0..count).map(|at| if varying(at) { task.size as isize } else { 0 }).collect(),
-        nest: smallvec![Dimension { length: 1, strides: SmallVec::from_elem(0, count) }],
-        along: SmallVec::new(),
-    };
-    let mut passes = Passes::default();
-    task.prepare(&flat, 1, places, &mut passes);
-    if task.mode == Mode::Compile {
-        return;
-    }
-    let mut offsets: SmallVec<[isize; 8]> = SmallVec::from_elem(0, count);
-    let mut bounds: SmallVec<[Bound; 8]> = rows.bounds.clone();
-    operands::walk(&rows.nest, &mut offsets, &mut |offsets| {
-        for at in 0..count {
-            let place = rows.bounds[at].pointer.wrapping_offset(offsets[at]);
-            bounds[at].pointer = if varying(at) { copy(at) } else { place };
-            if varying(at) && at < task.plan.sources.len() {
-                // SAFETY: the caller's promise; the copy has room for a row.
-                unsafe { transfer(&rows.along, at, place, copy(at), task.size, Direction::Pack) };
+/// As [`super::run_loops`].
+pub(super) unsafe fn run(batch: &mut Batch<'_>, along: &[Dimension], pointers: &[*mut u8], nest: &[Dimension]) {
+    let (plan, loops) = (batch.plan, batch.loops);
+    let sources = plan.sources.len();
+    let mut offsets: SmallVec<[isize; 8]> = SmallVec::from_elem(0, pointers.len());
+    let mut starts: SmallVec<[*mut u8; 8]> = SmallVec::from_slice(pointers);
+    let size = batch.size();
+    operands::walk(nest, &mut offsets, &mut |offsets| {
+        for (at, start) in starts.iter_mut().enumerate() {
+            *start = pointers[at].wrapping_offset(offsets[at]);
+            if varies(plan, at) {
+                let copy = batch.scratch(loops.places.packed(at));
+                if at < sources {
+                    // SAFETY: the caller's promise; the copy has room for a row.
+                    unsafe { transfer(along, at, *start, copy, size, Direction::Pack) };
+                }
+                *start = copy;
             }
         }
-        passes.point(&bounds);
+        batch.point(&starts);
         // SAFETY: the caller's promise; what varies lies in the copies.
-        unsafe { span::run(task, &passes, 1, places) };
-        for (at, offset) in offsets.iter().enumerate().skip(task.plan.sources.len()) {
-            if varying(at) {
-                let place = rows.bounds[at].pointer.wrapping_offset(*offset);
-                // SAFETY: as above.
-                unsafe { transfer(&rows.along, at, place, copy(at), task.size, Direction::Unpack) };
-            }
+        unsafe { batch.run(1) };
+        for (at, copy) in starts.iter().enumerate().skip(sources).filter(|(at, _)| varies(plan, *at)) {
+            let place = pointers[at].wrapping_offset(offsets[at]);
+            // SAFETY: as above.
+            unsafe { transfer(along, at, place, *copy, size, Direction::Unpack) };
         }
     });
 }
@@ -64,14 +49,23 @@ enum Direction {
 /// # Safety
 /// The row's elements and the copy are valid for reads and writes as the direction asks.
 unsafe fn transfer(along: &[Dimension], at: usize, place: *mut u8, copy: *mut u8, size: usize, direction: Direction) {
+    // The innermost dimension, in one piece where it is one.
+    let (inner, outer) = match along.split_last() {
+        Some((inner, outer)) => ((inner.length, inner.strides[at]), outer),
+        None => ((1, 0), along),
+    };
+    let (pieces, step, bytes) =
+        if inner.1 == size as isize { (1, 0, inner.0 * size) } else { (inner.0, inner.1, size) };
     let nest: SmallVec<[Dimension; 4]> =
-        along.iter().map(|d| Dimension { length: d.length, strides: smallvec![d.strides[at]] }).collect();
+        outer.iter().map(|d| Dimension { length: d.length, strides: smallvec![d.strides[at]] }).collect();
     let mut packed = copy;
     operands::walk(&nest, &mut [0], &mut |offsets| {
-        let element = place.wrapping_offset(offsets[0]);
-        let (from, to) = if direction == Direction::Pack { (element, packed) } else { (packed, element) };
-        // SAFETY: the caller's promise; an element and the copy in scratch do not overlap.
-        unsafe { std::ptr::copy_nonoverlapping(from, to, size) };
-        packed = packed.wrapping_add(size);
+        for piece in 0..pieces as isize {
+            let there = place.wrapping_offset(offsets[0] + piece * step);
+            let (from, to) = if direction == Direction::Pack { (there, packed) } else { (packed, there) };
+            // SAFETY: the caller's promise; an array and the copy in scratch do not overlap.
+            unsafe { std::ptr::copy_nonoverlapping(from, to, bytes) };
+            packed = packed.wrapping_add(bytes);
+        }
     });
 }

@@ -1,149 +1,94 @@
 //! Row kernels whose span is the row.
 
-use super::batch::{Homes, PassCode, Passes, Places, Rows, Segment, SegmentArguments, Task};
+use super::batch::Batch;
 use super::finish;
+use super::loops::{AlongCode, Argument, Segment, View};
 use crate::fuse::{self, Slot};
 use crate::lane::OperandArgument;
-use crate::run::{operands, threads};
+use crate::run::threads;
 use smallvec::SmallVec;
 
-/// Runs all stages for a batch of `count` rows, which the passes point at.
-///
-/// # Safety
-/// Every element of the rows is valid, as [`crate::backend::Code::run`] asks; scratch has room for the batch.
-pub(super) unsafe fn run(task: &Task<'_>, passes: &Passes<'_>, count: usize, places: &Places) {
-    for (number, code) in passes.stages.iter().enumerate() {
-        if let Some(along) = &code.along {
-            // SAFETY: the caller's promise.
-            unsafe { run_along(task, number, along, passes.arguments(along), count, places) };
-        }
-        // SAFETY: scalars and kept rows of the batch were written above.
-        unsafe {
-            finish::reductions(task, number, count, places, |row, kept| {
-                let bytes = task.row_length * task.size;
-                (places.kept(kept).wrapping_add(row * bytes), task.size as isize)
-            })
-        };
-        if let Some(across) = &code.across
-            && let Some(code) = across.single
-        {
-            // SAFETY: the caller's promise.
-            unsafe { code.run(passes.arguments(across), count, 1) };
-        }
-    }
-}
-
 /// The arguments of a pass along the row for the first row, outer strides leading to the next.
-pub(super) fn arguments(
-    task: &Task<'_>,
-    stage: usize,
-    (rows, homes): (&Rows, &Homes),
-    places: &Places,
-    arguments: &mut SmallVec<[OperandArgument; 32]>,
-) {
-    let element = task.size as isize;
-    let row_bytes = (task.row_length * task.size) as isize;
-    let batch_strides = &rows.nest[rows.nest.len() - 1].strides;
-    let stage = &task.plan.stages[stage];
-    for slot in &stage.along.slots {
-        arguments.push(match slot {
-            Slot::Source(at) => operands::argument(rows.bounds[*at].pointer, rows.row_strides[*at], batch_strides[*at]),
-            Slot::Sink(at) => {
-                let at = task.plan.sources.len() + at;
-                operands::argument(rows.bounds[at].pointer, rows.row_strides[at], batch_strides[at])
-            }
-            Slot::Kept(at) | Slot::Keep(at) => match homes[*at] {
-                Some(at) => operands::argument(rows.bounds[at].pointer, element, batch_strides[at]),
-                None => operands::argument(places.kept(*at), element, row_bytes),
-            },
-            Slot::Scalar(at) | Slot::SetScalar(at) => operands::argument(places.scalar(*at), 0, element),
-            Slot::Reduction(at) => operands::argument(places.scalar(stage.reductions[*at].scalar), element, element),
-        });
-    }
+pub(super) fn arguments(view: &View<'_>, stage: usize) -> SmallVec<[Argument; 8]> {
+    let element = view.size as isize;
+    let row_bytes = (view.row_length * view.size) as isize;
+    let of_operand = |at: usize| view.of_operand(at, view.row_strides[at], view.batch_strides[at]);
+    let stage = &view.plan.stages[stage];
+    let argument = |slot: &Slot| match slot {
+        Slot::Source(at) => of_operand(*at),
+        Slot::Sink(at) => of_operand(view.sink(*at)),
+        Slot::Kept(at) | Slot::Keep(at) => match view.homes[*at] {
+            Some(operand) => view.of_operand(operand, element, view.batch_strides[operand]),
+            None => Argument::in_scratch(view.places.kept(*at), element, row_bytes),
+        },
+        Slot::Scalar(at) | Slot::SetScalar(at) => Argument::in_scratch(view.places.scalar(*at), 0, element),
+        Slot::Reduction(at) => Argument::in_scratch(view.places.scalar(stage.reductions[*at].scalar), element, element),
+    };
+    stage.along.slots.iter().map(argument).collect()
 }
 
 /// Runs a pass along `count` rows, segment by segment; where a row has several results, they are added up.
 ///
 /// # Safety
-/// As [`run`].
-unsafe fn run_along(
-    task: &Task<'_>,
-    stage: usize,
-    along: &PassCode<'_>,
-    arguments: &[OperandArgument],
-    count: usize,
-    places: &Places,
-) {
-    if let Some((code, span)) = along.whole {
-        // SAFETY: the caller's promise.
-        return unsafe { code.run(arguments, span, count) };
-    }
-    let (segments, results) = task.segments(stage, along);
-    let size = task.size as isize;
-    let row_results = results as isize * size;
-    for segment in &segments {
-        let mut own = segment.arguments(task.plan, along.slots, arguments, |argument| argument.stride);
-        if results > 1 {
-            for (argument, slot) in own.iter_mut().zip(along.slots) {
-                if let Slot::Reduction(at) = slot {
-                    argument.pointer = places.block(*at).wrapping_offset(segment.result as isize * size);
-                    argument.outer_stride = row_results;
-                }
-            }
-        }
+/// Every element of the rows is valid, as [`crate::backend::Code::run`] asks; scratch has room for the batch.
+pub(super) unsafe fn run(batch: &Batch<'_>, stage: usize, along: &AlongCode, count: usize) {
+    for segment in &along.segments {
+        let arguments = batch.arguments(&segment.arguments);
         // SAFETY: the caller's promise, for this part of the rows.
         unsafe {
-            if segment.spans == 1 {
-                segment.code.run(&own, segment.span, count);
+            if segment.sections == 1 {
+                segment.code.run(arguments, segment.span, count);
             } else {
-                run_spans(task, segment, along, own, count);
+                run_sections(batch, stage, segment, arguments, count);
             }
         }
     }
-    if results > 1 {
-        // SAFETY: all spans of the rows were written above.
-        unsafe { finish::add_blocks(task, stage, count, results, (row_results, size), places) };
+    if along.results > 1 {
+        let size = batch.size() as isize;
+        // SAFETY: all sections of the rows were written above.
+        unsafe { finish::add_results(batch, stage, count, along.results, (along.results as isize * size, size)) };
     }
 }
 
-/// Runs the spans of a segment for `count` rows, a row at a time, its spans perhaps on several threads.
+/// Runs the sections of a segment for `count` rows, a row at a time, its sections perhaps on several threads.
 ///
 /// # Safety
 /// As [`run`].
-unsafe fn run_spans(
-    task: &Task<'_>,
-    segment: &Segment<'_>,
-    along: &PassCode<'_>,
-    mut row: SegmentArguments,
+unsafe fn run_sections(
+    batch: &Batch<'_>,
+    stage: usize,
+    segment: &Segment,
+    arguments: &[OperandArgument],
     count: usize,
 ) {
-    // From row to row; and from span to span.
-    let row_steps: SmallVec<[isize; 16]> = row.iter().map(|argument| argument.outer_stride).collect();
+    let mut row: SmallVec<[OperandArgument; 16]> = SmallVec::from_slice(arguments);
+    let slots = &batch.plan.stages[stage].along.slots;
+    // From section to section, instead of row to row.
     let elements = (segment.bodies * segment.span) as isize;
     for (at, argument) in row.iter_mut().enumerate() {
-        argument.outer_stride = match along.slots.get(at) {
-            Some(Slot::Reduction(_)) => task.size as isize,
-            Some(slot) if !fuse::moves(task.plan, *slot) => 0,
+        argument.outer_stride = match slots.get(at) {
+            Some(Slot::Reduction(_)) => batch.size() as isize,
+            Some(slot) if !fuse::moves(batch.plan, *slot) => 0,
             _ => argument.stride * elements,
         };
     }
     for _ in 0..count {
         let shared = Shared(&row);
-        let run = |first: usize, spans: usize| {
-            let mut own = SegmentArguments::from_slice(shared.get());
+        let run = |first: usize, sections: usize| {
+            let mut own: SmallVec<[OperandArgument; 16]> = SmallVec::from_slice(shared.get());
             for argument in &mut own {
                 argument.pointer = argument.pointer.wrapping_offset(argument.outer_stride * first as isize);
             }
-            // SAFETY: the caller's promise, for these spans.
-            unsafe { segment.code.run(&own, segment.span, spans) };
+            // SAFETY: the caller's promise, for these sections.
+            unsafe { segment.code.run(&own, segment.span, sections) };
         };
-        if task.parts > 1 {
-            threads::split(segment.spans, 1, task.parts, run);
+        if batch.loops.row_parts > 1 {
+            threads::split(segment.sections, 1, batch.loops.row_parts, run);
         } else {
-            run(0, segment.spans);
+            run(0, segment.sections);
         }
-        for (argument, step) in row.iter_mut().zip(&row_steps) {
-            argument.pointer = argument.pointer.wrapping_offset(*step);
+        for (argument, of_row) in row.iter_mut().zip(arguments) {
+            argument.pointer = argument.pointer.wrapping_offset(of_row.outer_stride);
         }
     }
 }

@@ -4,107 +4,79 @@
 //! that lane, in the same order. The tree that combines lanes is walked depth first, so that a few strips are enough, and
 //! they stay in the first-level cache. Maxima and minima need no lanes: their order is of no consequence.
 
-use super::batch::{Homes, PassCode, Passes, Places, Rows, Segment, SegmentArguments, Task};
+use super::batch::Batch;
 use super::finish::{self, Strip};
-use crate::fuse::{self, Slot};
+use super::loops::{AlongCode, Argument, Segment, View};
+use crate::fuse::{self, KernelPlan, Slot};
 use crate::lane::{ACCUMULATOR_LANES, OperandArgument};
-use crate::run::operands;
 use smallvec::SmallVec;
 
 /// Strips of an accumulator: one for each level of the tree.
 pub(super) const DEPTH: usize = ACCUMULATOR_LANES.trailing_zeros() as usize + 1;
 
-/// Runs all stages for a strip of `count` rows, which the passes point at; kept rows and accumulators are `width` elements
-/// wide.
+/// Arguments of a segment, moved along.
+type Arguments = SmallVec<[OperandArgument; 16]>;
+
+/// Runs a pass along a strip of `count` rows, which the arguments point at.
 ///
 /// # Safety
 /// Every element of the rows is valid, as [`crate::backend::Code::run`] asks; scratch has room for the strip.
-pub(super) unsafe fn run(task: &Task<'_>, passes: &Passes<'_>, count: usize, width: usize, places: &Places) {
-    let line = width * task.size;
-    for (number, code) in passes.stages.iter().enumerate() {
-        if let Some(along) = &code.along {
-            // SAFETY: the caller's promise.
-            unsafe { run_along(task, number, along, passes.arguments(along), (count, line), places) };
-        }
-        // SAFETY: scalars and kept rows of the strip were written above.
-        unsafe {
-            finish::reductions(task, number, count, places, |row, kept| {
-                (places.kept(kept).wrapping_add(row * task.size), line as isize)
-            })
-        };
-        if let Some(across) = &code.across
-            && let Some(code) = across.single
-        {
-            // SAFETY: the caller's promise.
-            unsafe { code.run(passes.arguments(across), count, 1) };
-        }
-    }
-}
-
-/// # Safety
-/// As [`run`].
-unsafe fn run_along(
-    task: &Task<'_>,
-    stage: usize,
-    along: &PassCode<'_>,
-    arguments: &[OperandArgument],
-    (count, line): (usize, usize),
-    places: &Places,
-) {
-    let reduces = along.slots.iter().any(|slot| matches!(slot, Slot::Reduction(_)));
-    let sums = task.sums(stage);
-    let (segments, results) = task.segments(stage, along);
-    for segment in &segments {
-        let mut own = segment.arguments(task.plan, along.slots, arguments, |argument| argument.outer_stride);
+pub(super) unsafe fn run(batch: &Batch<'_>, stage: usize, along: &AlongCode, count: usize) {
+    let slots = &batch.plan.stages[stage].along.slots;
+    let line = batch.loops.batch * batch.size();
+    let reduces = slots.iter().any(|slot| matches!(slot, Slot::Reduction(_)));
+    let sums = batch.loops.stages[stage].sums;
+    for segment in &along.segments {
+        let mut own = Arguments::from_slice(batch.arguments(&segment.arguments));
         let elements = (segment.bodies * segment.span) as isize;
-        for span in 0..segment.spans {
+        for section in 0..segment.sections {
             let lanes = if sums { segment.span.min(ACCUMULATOR_LANES) } else { 1 };
-            let tree = Tree { task, stage, segment, slots: along.slots, arguments: &own, lanes, count, line, places };
+            let tree = Tree { batch, stage, segment, slots, arguments: &own, lanes, count, line };
             // SAFETY: the caller's promise.
             unsafe {
                 if reduces {
                     tree.fold(0, if sums { 1 } else { ACCUMULATOR_LANES }, 0);
-                    let result = (results > 1).then_some(segment.result + span);
-                    finish::take_strip(task, stage, Strip { at: 0, count }, result, line, places);
+                    let result = (along.results > 1).then_some(segment.result + section);
+                    finish::take_strip(batch, stage, Strip { at: 0, count }, result, line);
                 } else {
                     segment.code.run(&own, count, segment.span);
                 }
             }
             for (at, argument) in own.iter_mut().enumerate() {
-                if moves(task, along.slots, at) {
+                if moves(batch.plan, slots, at) {
                     argument.pointer = argument.pointer.wrapping_offset(argument.outer_stride * elements);
                 }
             }
         }
     }
-    if reduces && results > 1 {
-        // SAFETY: all spans were combined above.
-        unsafe { finish::add_blocks(task, stage, count, results, (task.size as isize, line as isize), places) };
+    if reduces && along.results > 1 {
+        // SAFETY: all sections were combined above.
+        unsafe { finish::add_results(batch, stage, count, along.results, (batch.size() as isize, line as isize)) };
     }
 }
 
 /// Whether the argument at a place is at another place for each element of a row. After the slots come the strips as they
 /// are read, one for each reduction, then the other bodies.
-fn moves(task: &Task<'_>, slots: &[Slot], at: usize) -> bool {
+fn moves(plan: &KernelPlan, slots: &[Slot], at: usize) -> bool {
     let reductions = slots.iter().filter(|slot| matches!(slot, Slot::Reduction(_))).count();
     match slots.get(at) {
-        Some(slot) => fuse::moves(task.plan, *slot),
+        Some(slot) => fuse::moves(plan, *slot),
         None => at >= slots.len() + reductions,
     }
 }
 
-/// The tree of [`crate::lane::combine_lanes`] over one span, a strip for a lane.
+/// The tree of [`crate::lane::combine_lanes`] over one section, a strip for a lane.
 struct Tree<'a> {
-    task: &'a Task<'a>,
+    batch: &'a Batch<'a>,
     stage: usize,
-    segment: &'a Segment<'a>,
+    segment: &'a Segment,
     slots: &'a [Slot],
-    arguments: &'a SegmentArguments,
+    arguments: &'a Arguments,
     /// How many lanes have elements. The others would hold the identity, and combining with it changes nothing.
     lanes: usize,
     count: usize,
+    /// Bytes of a strip.
     line: usize,
-    places: &'a Places,
 }
 
 impl Tree<'_> {
@@ -117,27 +89,33 @@ impl Tree<'_> {
         // SAFETY: the caller's promise; a strip for each depth was set aside.
         unsafe {
             if step == ACCUMULATOR_LANES {
-                finish::clear_strip(self.task, self.stage, strip, self.places);
+                finish::clear_strip(self.batch, self.stage, strip);
                 self.run_lane(lane, strip.at as isize);
                 return;
             }
             self.fold(lane, 2 * step, depth);
             if lane + step < self.lanes {
                 self.fold(lane + step, 2 * step, depth + 1);
-                finish::combine_strips(self.task, self.stage, strip, self.line, self.places);
+                finish::combine_strips(self.batch, self.stage, strip, self.line);
             }
         }
     }
 
-    /// Takes every 32nd element from `lane` on into the strip at `strip`; all elements where there are no lanes.
+    /// Takes all that goes to a lane into the strip at `strip`; all elements where there are no lanes.
     ///
     /// # Safety
     /// As [`run`].
     unsafe fn run_lane(&self, lane: usize, strip: isize) {
-        let stride = if self.lanes == 1 && self.segment.span > 1 { 1 } else { ACCUMULATOR_LANES };
+        let one_lane = self.lanes == 1 && self.segment.span > 1;
+        // Elements of the row from one that goes to the lane to the next, and how many there are.
+        let (stride, turns) = if one_lane {
+            (1, self.segment.span)
+        } else {
+            (ACCUMULATOR_LANES * self.segment.bodies, (self.segment.span - lane).div_ceil(ACCUMULATOR_LANES))
+        };
         let mut own = self.arguments.clone();
         for (at, argument) in own.iter_mut().enumerate() {
-            if moves(self.task, self.slots, at) {
+            if moves(self.batch.plan, self.slots, at) {
                 argument.pointer = argument.pointer.wrapping_offset(argument.outer_stride * lane as isize);
                 argument.outer_stride *= stride as isize;
             } else if !matches!(self.slots.get(at), Some(Slot::Source(_) | Slot::Scalar(_) | Slot::SetScalar(_))) {
@@ -145,42 +123,27 @@ impl Tree<'_> {
             }
         }
         // SAFETY: the caller's promise.
-        unsafe { self.segment.code.run(&own, self.count, (self.segment.span - lane).div_ceil(stride)) };
+        unsafe { self.segment.code.run(&own, self.count, turns) };
     }
 }
 
 /// The arguments of a pass along the rows at their first elements, outer strides leading along them. Reduction strips are
 /// read again after all slots, as `fuse::emit` appends them.
-pub(super) fn arguments(
-    task: &Task<'_>,
-    stage: usize,
-    (rows, homes): (&Rows, &Homes),
-    width: usize,
-    places: &Places,
-    arguments: &mut SmallVec<[OperandArgument; 32]>,
-) {
-    let line = (width * task.size) as isize;
-    let element = task.size as isize;
-    let batch_strides = &rows.nest[rows.nest.len() - 1].strides;
-    let slots = &task.plan.stages[stage].along.slots;
-    for slot in slots {
-        arguments.push(match slot {
-            Slot::Source(at) => operands::argument(rows.bounds[*at].pointer, batch_strides[*at], rows.row_strides[*at]),
-            Slot::Sink(at) => {
-                let at = task.plan.sources.len() + at;
-                operands::argument(rows.bounds[at].pointer, batch_strides[at], rows.row_strides[at])
-            }
-            Slot::Kept(at) | Slot::Keep(at) => match homes[*at] {
-                Some(at) => operands::argument(rows.bounds[at].pointer, element, rows.row_strides[at]),
-                None => operands::argument(places.kept(*at), element, line),
-            },
-            Slot::Scalar(at) | Slot::SetScalar(at) => operands::argument(places.scalar(*at), element, 0),
-            Slot::Reduction(at) => operands::argument(places.accumulator(*at), element, 0),
-        });
-    }
-    for slot in slots {
-        if let Slot::Reduction(at) = slot {
-            arguments.push(operands::argument(places.accumulator(*at), element, 0));
-        }
-    }
+pub(super) fn arguments(view: &View<'_>, stage: usize) -> SmallVec<[Argument; 8]> {
+    let line = (view.batch * view.size) as isize;
+    let element = view.size as isize;
+    let of_operand = |at: usize| view.of_operand(at, view.batch_strides[at], view.row_strides[at]);
+    let slots = &view.plan.stages[stage].along.slots;
+    let argument = |slot: &Slot| match slot {
+        Slot::Source(at) => of_operand(*at),
+        Slot::Sink(at) => of_operand(view.sink(*at)),
+        Slot::Kept(at) | Slot::Keep(at) => match view.homes[*at] {
+            Some(operand) => view.of_operand(operand, element, view.row_strides[operand]),
+            None => Argument::in_scratch(view.places.kept(*at), element, line),
+        },
+        Slot::Scalar(at) | Slot::SetScalar(at) => Argument::in_scratch(view.places.scalar(*at), element, 0),
+        Slot::Reduction(at) => Argument::in_scratch(view.places.accumulator(*at), element, 0),
+    };
+    let strips = slots.iter().filter(|slot| matches!(slot, Slot::Reduction(_)));
+    slots.iter().chain(strips).map(argument).collect()
 }

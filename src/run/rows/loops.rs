@@ -1,0 +1,541 @@
+//! Laying a row kernel out: its form, its batches, the code of every pass, and what its arguments are.
+//!
+//! Nothing here is an address. An argument says from what it is reckoned ([`Base`]): from the first element that a source or
+//! sink has in the batch, or from the beginning of scratch.
+
+use super::{BLOCK, GROUP, span, strip};
+use crate::backend::Code;
+use crate::dtype::Dtype;
+use crate::engine::Engine;
+use crate::fuse::{self, Form, KernelPlan, PassPlan, Slot, combine_of};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Combine, Layout, Role};
+use crate::run::Arrays;
+use crate::run::operands::{self, Bound, Dimension, Nest, Pointers};
+use crate::run::prepared::{Layouts, Position, PreparedKernel, PreparedPlan, pass_of};
+use crate::run::scratch::{OutOfMemory, round_up};
+use smallvec::{SmallVec, smallvec};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Rows shorter than this are run in strips even where the row itself is contiguous.
+const SHORT_ROW: usize = 16;
+/// Rows from this length on are split over threads where there are fewer rows than threads. Threads are woken for every stage:
+/// with two of them, softmax of 200 000 elements takes longer than with one, softmax of a million less.
+const SPLIT_ROW: usize = 1 << 19;
+/// Scratch that a batch of whole rows should not exceed: about a first-level cache.
+const SPAN_BYTES: usize = 32 << 10;
+/// The same for strips: part of a second-level cache. Wider strips mean fewer calls of code: softmax over axis 1 of
+/// (32, 64, 56, 56) takes 1.5 ns an element with strips of 1024 lanes, 2.5 with 256, 3.1 with 128.
+const STRIP_BYTES: usize = 256 << 10;
+/// A batch has at most this many rows (and a strip this many lanes), however short they are.
+const MOST_ROWS: usize = 1024;
+
+/// A row kernel laid out over arrays of certain shapes and strides, with its code. Sources, then sinks, are its *operands*.
+pub(crate) struct RowLoops {
+    pub(super) form: Form,
+    pub(super) dtype: Dtype,
+    pub(super) row_length: usize,
+    /// How many threads share each row.
+    pub(super) row_parts: usize,
+    /// The loops over rows; steps of the last one are batched.
+    pub(super) nest: Nest,
+    /// The row's own dimensions, if it has to be packed.
+    pub(super) packed: Option<Nest>,
+    /// Steps of a batch, at most.
+    pub(super) batch: usize,
+    pub(super) places: Places,
+    pub(super) scratch_bytes: usize,
+    pub(super) stages: SmallVec<[StageCode; 4]>,
+    /// The arguments of all passes.
+    pub(super) arguments: SmallVec<[Argument; 32]>,
+}
+
+/// What the pointer of an argument is reckoned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    /// The first element of this operand in the batch.
+    Operand(usize),
+    /// The beginning of scratch.
+    Scratch,
+}
+
+/// An argument of a pass, but for the address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Argument {
+    pub(super) base: Base,
+    /// Bytes behind the base.
+    pub(super) offset: isize,
+    pub(super) stride: isize,
+    pub(super) outer_stride: isize,
+}
+
+/// Where in scratch the values of a batch are: kept rows, scalars, accumulators, results of sections, packed rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Places {
+    kept: Section,
+    scalars: Section,
+    accumulators: Section,
+    results: Section,
+    packed: Section,
+}
+
+/// A part of scratch: equal pieces, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Section {
+    start: usize,
+    piece: usize,
+}
+
+impl Section {
+    fn at(self, index: usize) -> isize {
+        (self.start + index * self.piece) as isize
+    }
+}
+
+impl Places {
+    pub(super) fn kept(&self, at: usize) -> isize {
+        self.kept.at(at)
+    }
+
+    pub(super) fn scalar(&self, at: usize) -> isize {
+        self.scalars.at(at)
+    }
+
+    /// The strips of a reduction, in strip form.
+    pub(super) fn accumulator(&self, at: usize) -> isize {
+        self.accumulators.at(at)
+    }
+
+    /// The results of a reduction's sections, where a row has several.
+    pub(super) fn results(&self, at: usize) -> isize {
+        self.results.at(at)
+    }
+
+    /// The packed row of an operand.
+    pub(super) fn packed(&self, operand: usize) -> isize {
+        self.packed.at(operand)
+    }
+}
+
+/// The passes of one stage.
+#[derive(Clone)]
+pub(super) struct StageCode {
+    pub(super) along: Option<AlongCode>,
+    /// With the place of its arguments.
+    pub(super) across: Option<(Arc<dyn Code>, Range<usize>)>,
+    /// Whether it sums along the row.
+    pub(super) sums: bool,
+}
+
+/// The pass along the row.
+#[derive(Clone)]
+pub(super) struct AlongCode {
+    pub(super) segments: SmallVec<[Segment; 3]>,
+    /// Sections of the row, each of which has a result of its own if there are several.
+    pub(super) results: usize,
+}
+
+/// A part of every row that one kind of code runs in equal sections, one after the other.
+#[derive(Clone)]
+pub(super) struct Segment {
+    pub(super) code: Arc<dyn Code>,
+    /// How many elements a body does: 1 or 4.
+    pub(super) bodies: usize,
+    /// Elements of a section that each body does.
+    pub(super) span: usize,
+    pub(super) sections: usize,
+    /// The place of the first section's result among the row's.
+    pub(super) result: usize,
+    /// Where its arguments are: those of the pass's slots, strips as they are read (in strip form), then those of the other
+    /// bodies.
+    pub(super) arguments: Range<usize>,
+}
+
+/// How the operands lie: what preparing passes looks at.
+pub(super) struct View<'a> {
+    pub(super) plan: &'a KernelPlan,
+    pub(super) form: Form,
+    /// Bytes of an element.
+    pub(super) size: usize,
+    pub(super) row_length: usize,
+    pub(super) batch: usize,
+    /// Byte strides of the operands along the row, and from a row of a batch to the next.
+    pub(super) row_strides: SmallVec<[isize; 8]>,
+    pub(super) batch_strides: SmallVec<[isize; 8]>,
+    /// Where each kept value lies: in the memory of an operand that is written later, or in scratch.
+    pub(super) homes: SmallVec<[Option<usize>; 4]>,
+    pub(super) places: Places,
+}
+
+/// Lays a kernel out, for so many threads; gives where its operands begin, too. `None` if there are no rows. `same` tells
+/// whether a source is the very array of a sink.
+pub(crate) fn lay_out(
+    engine: &Engine,
+    prepared: &PreparedPlan,
+    kernel: &PreparedKernel,
+    plan: &KernelPlan,
+    arrays: &Arrays<'_>,
+    parts: usize,
+    same: impl Fn(usize, usize) -> bool,
+) -> Result<Option<(RowLoops, Pointers)>, OutOfMemory> {
+    let rank = plan.domain.len();
+    let size = prepared.dtype.size();
+    let sources = plan.sources.iter().map(|source| operands::bind_source(source, arrays.get(source.buffer), rank));
+    let sinks = plan.sinks.iter().map(|sink| operands::bind(arrays.get(sink.buffer), &[], rank));
+    let bounds: SmallVec<[Bound; 8]> = sources.chain(sinks).collect();
+    let others = (0..rank).filter(|axis| !plan.axes.contains(axis));
+    // The array that leads the order of walking: the first that is written along rows, else the first that is read.
+    let leader = plan
+        .sinks
+        .iter()
+        .position(|sink| sink.varying)
+        .map(|at| plan.sources.len() + at)
+        .or_else(|| plan.sources.iter().position(|source| source.varying));
+    let Some(mut nest) = operands::nest(&plan.domain, arrays.sizes, others, &bounds, leader) else { return Ok(None) };
+    let none: SmallVec<[isize; 8]> = SmallVec::from_elem(0, bounds.len());
+    if nest.is_empty() {
+        nest.push(Dimension { length: 1, strides: none.clone() });
+    }
+    // The order of elements in a row is the row-major order of its axes, whatever the strides.
+    let along = operands::nest(&plan.domain, arrays.sizes, plan.axes.iter().copied(), &bounds, None);
+    let empty = along.is_none();
+    let mut along = along.unwrap_or_default();
+    let row_length = if empty { 0 } else { along.iter().map(|dimension| dimension.length).product() };
+    let mut row_strides = match along.as_slice() {
+        [one] => one.strides.clone(),
+        _ => none.clone(),
+    };
+    let mut form = Form::Span;
+    if along.len() <= 1 && !empty {
+        form = choose_form(&mut nest, row_length, &row_strides, leader, size);
+    }
+    let long_sum = row_length >= GROUP && (0..plan.stages.len()).any(|stage| sums(plan, stage));
+    let apart = row_strides.iter().any(|stride| *stride != 0 && *stride != size as isize);
+    let packed = (along.len() > 1 || (form == Form::Span && long_sum && apart)).then(|| std::mem::take(&mut along));
+    let mut batch_strides = nest[nest.len() - 1].strides.clone();
+    let mut batched = nest[nest.len() - 1].length;
+    if packed.is_some() {
+        row_strides = (0..bounds.len()).map(|at| if varies(plan, at) { size as isize } else { 0 }).collect();
+        (batch_strides, batched) = (none, 1);
+    }
+    let longest = nest.iter().map(|dimension| dimension.length).max().unwrap_or(1);
+    // Too few rows for all threads: each row is split, if it is long.
+    let split = form == Form::Span && longest < parts && row_length >= SPLIT_ROW;
+    let row_parts = if split { parts } else { 1 };
+    let batch = batch_rows(plan, form, row_length, size).min(batched).max(1);
+    let (places, scratch_bytes) = lay_scratch_out(plan, form, row_length, batch, size, packed.is_some())?;
+    let homes = SmallVec::new();
+    let mut view = View { plan, form, size, row_length, batch, row_strides, batch_strides, homes, places };
+    view.find_homes(same);
+    let mut loops = RowLoops {
+        form,
+        dtype: prepared.dtype,
+        row_length,
+        row_parts,
+        nest,
+        packed,
+        batch,
+        places,
+        scratch_bytes,
+        stages: SmallVec::new(),
+        arguments: SmallVec::new(),
+    };
+    Preparation { engine, prepared, kernel, view: &view, loops: &mut loops }.run();
+    let pointers = bounds.iter().map(|bound| bound.pointer).collect();
+    Ok(Some((loops, Pointers(pointers))))
+}
+
+/// Chooses the form, and puts the dimension that is to be the strip, or the batch, last in the nest of rows.
+fn choose_form(rows: &mut Nest, row_length: usize, row_strides: &[isize], leader: Option<usize>, size: usize) -> Form {
+    let stride_of = |strides: &[isize]| leader.map_or(0, |leader| strides[leader].unsigned_abs());
+    let contiguous_row = stride_of(row_strides) == size;
+    if contiguous_row && row_length >= SHORT_ROW {
+        return Form::Span;
+    }
+    // The best strip: contiguous if there is one, else the longest.
+    let strip = (0..rows.len())
+        .max_by_key(|at| (stride_of(&rows[*at].strides) == size && rows[*at].length >= 4, rows[*at].length))
+        .unwrap_or(0);
+    if rows[strip].length < 4 {
+        return Form::Span;
+    }
+    let strip = rows.remove(strip);
+    rows.push(strip);
+    Form::Strip
+}
+
+/// Whether an operand varies along the row.
+pub(super) fn varies(plan: &KernelPlan, operand: usize) -> bool {
+    match operand.checked_sub(plan.sources.len()) {
+        None => plan.sources[operand].varying,
+        Some(sink) => plan.sinks[sink].varying,
+    }
+}
+
+/// Whether a stage sums along the row.
+fn sums(plan: &KernelPlan, stage: usize) -> bool {
+    let mut reductions = plan.stages[stage].reductions.iter();
+    reductions.any(|r| r.kept.is_none() && combine_of(r.reduction) == Combine::Sum)
+}
+
+fn batch_rows(plan: &KernelPlan, form: Form, row_length: usize, size: usize) -> usize {
+    let (budget, least) = match form {
+        Form::Span => (SPAN_BYTES, 1),
+        // A strip must fill vectors, whatever the row's length.
+        _ => (STRIP_BYTES, 32),
+    };
+    let streams = plan.kept.len().max(1) * size;
+    (budget / (row_length.max(1).saturating_mul(streams))).clamp(least, MOST_ROWS)
+}
+
+fn lay_scratch_out(
+    plan: &KernelPlan,
+    form: Form,
+    row_length: usize,
+    batch: usize,
+    size: usize,
+    packed: bool,
+) -> Result<(Places, usize), OutOfMemory> {
+    let overflow = OutOfMemory { bytes: usize::MAX };
+    let most_reductions = plan.stages.iter().map(|stage| stage.reductions.len()).max().unwrap_or(0);
+    let strips = if form == Form::Span { 0 } else { strip::DEPTH * batch };
+    // Blocks, and up to three shorter sections.
+    let results = (row_length / BLOCK + 3).saturating_mul(batch);
+    let row_bytes = row_length.checked_mul(batch * size).ok_or(overflow)?;
+    let packed = if packed { plan.sources.len() + plan.sinks.len() } else { 0 };
+    let mut total = 0usize;
+    let mut section = |count: usize, bytes: usize| {
+        let section = Section { start: total, piece: round_up(bytes) };
+        total = count.checked_mul(section.piece)?.checked_add(total)?;
+        Some(section)
+    };
+    let mut sections = || {
+        Some(Places {
+            kept: section(plan.kept.len(), row_bytes)?,
+            scalars: section(plan.scalars.len().max(1), batch * size)?,
+            accumulators: section(most_reductions, strips * size)?,
+            results: section(most_reductions, results.saturating_mul(size))?,
+            packed: section(packed, row_bytes)?,
+        })
+    };
+    let places = sections().ok_or(overflow)?;
+    if total > isize::MAX as usize { Err(overflow) } else { Ok((places, total)) }
+}
+
+impl View<'_> {
+    /// The operand that a sink is.
+    pub(super) fn sink(&self, at: usize) -> usize {
+        self.plan.sources.len() + at
+    }
+
+    /// A kept value may lie where a sink is going to be: the row then fills a cache once, not twice. The sink must be written
+    /// by the last pass that reads the value, lie like a kept row, and be no array that is read once the value is
+    /// written.
+    fn find_homes(&mut self, same: impl Fn(usize, usize) -> bool) {
+        let plan = self.plan;
+        let span_strides = if self.form == Form::Span { &self.row_strides } else { &self.batch_strides };
+        for kept in 0..plan.kept.len() {
+            let stage_with = |wanted: Slot| plan.stages.iter().rposition(|stage| stage.along.slots.contains(&wanted));
+            let (written, read) = (stage_with(Slot::Keep(kept)), stage_with(Slot::Kept(kept)));
+            let whole = plan.stages.iter().flat_map(|stage| &stage.reductions).any(|r| r.kept == Some(kept));
+            let suits = |sink: usize| {
+                let late = |source: usize| stage_with(Slot::Source(source)) > written;
+                plan.sinks[sink].varying
+                    && span_strides[self.sink(sink)] == self.size as isize
+                    && stage_with(Slot::Sink(sink)) == read
+                    && !self.homes.contains(&Some(self.sink(sink)))
+                    && !(0..plan.sources.len()).any(|source| same(source, sink) && late(source))
+            };
+            let home = (0..plan.sinks.len()).find(|sink| !whole && read > written && suits(*sink));
+            self.homes.push(home.map(|sink| self.sink(sink)));
+        }
+    }
+}
+
+/// Finds the code of every pass, and what its arguments are.
+struct Preparation<'a> {
+    engine: &'a Engine,
+    prepared: &'a PreparedPlan,
+    kernel: &'a PreparedKernel,
+    view: &'a View<'a>,
+    loops: &'a mut RowLoops,
+}
+
+impl Preparation<'_> {
+    fn run(&mut self) {
+        for (number, stage) in self.view.plan.stages.iter().enumerate() {
+            let along = (!stage.along.is_empty()).then(|| self.along(number));
+            let across = (!stage.across.is_empty()).then(|| self.across(number, &stage.across));
+            self.loops.stages.push(StageCode { along, across, sums: sums(self.view.plan, number) });
+        }
+    }
+
+    fn along(&mut self, stage: usize) -> AlongCode {
+        let view = self.view;
+        let slots = &view.plan.stages[stage].along.slots;
+        let arguments = match view.form {
+            Form::Span => span::arguments(view, stage),
+            _ => strip::arguments(view, stage),
+        };
+        let cuts = self.sections(stage);
+        let results = cuts.iter().map(|cut| cut.sections).sum();
+        let mut segments = SmallVec::new();
+        let mut result = 0;
+        for cut in cuts {
+            let code = self.code(stage, Position::Along, cut.form(view.form));
+            let first = self.loops.arguments.len();
+            self.push_arguments(slots, &arguments, &cut);
+            if view.form == Form::Span && results > 1 {
+                let row = (results * view.size) as isize;
+                for (argument, slot) in self.loops.arguments[first..].iter_mut().zip(slots) {
+                    if let Slot::Reduction(at) = slot {
+                        argument.offset = view.places.results(*at) + (result * view.size) as isize;
+                        argument.outer_stride = row;
+                    }
+                }
+            }
+            let arguments = first..self.loops.arguments.len();
+            let Cut { bodies, span, sections, .. } = cut;
+            segments.push(Segment { code, bodies, span, sections, result, arguments });
+            result += sections;
+        }
+        AlongCode { segments, results }
+    }
+
+    /// The arguments of a pass for the first element of a cut, then those of its other bodies.
+    fn push_arguments(&mut self, slots: &[Slot], arguments: &[Argument], cut: &Cut) {
+        let view = self.view;
+        let first = self.loops.arguments.len();
+        self.loops.arguments.extend_from_slice(arguments);
+        for body in 0..cut.bodies {
+            for (at, _) in slots.iter().enumerate().filter(|(_, slot)| fuse::moves(view.plan, **slot)) {
+                let mut argument = arguments[at];
+                let step = if view.form == Form::Span { argument.stride } else { argument.outer_stride };
+                argument.offset += step * (cut.first + body * cut.distance) as isize;
+                if body == 0 {
+                    self.loops.arguments[first + at] = argument;
+                } else {
+                    self.loops.arguments.push(argument);
+                }
+            }
+        }
+    }
+
+    /// How a row is cut into sections, for a stage.
+    fn sections(&self, stage: usize) -> SmallVec<[Cut; 4]> {
+        let length = self.view.row_length;
+        let (blocks, rest) = (length / BLOCK, length % BLOCK);
+        if !sums(self.view.plan, stage) {
+            // Only threads want it in pieces.
+            if self.loops.row_parts == 1 {
+                return smallvec![Cut::single(0, length, 1)];
+            }
+            let pieces = [Cut::single(0, BLOCK, blocks), Cut::single(blocks * BLOCK, rest, 1)];
+            return pieces.into_iter().filter(|cut| cut.span * cut.sections > 0).collect();
+        }
+        let (groups, last) = (rest / GROUP * GROUP, rest % GROUP);
+        let fours = |distance, first, elements, sections| Cut {
+            bodies: CYCLE,
+            distance,
+            first,
+            span: elements / CYCLE,
+            sections,
+        };
+        let cuts = [
+            fours(ACCUMULATOR_LANES, 0, BLOCK, blocks),
+            fours(ACCUMULATOR_LANES, blocks * BLOCK, groups, 1),
+            fours(last / CYCLE, length - last, last, 1),
+            Cut::single(length - last % CYCLE, last % CYCLE, 1),
+        ];
+        if length == 0 {
+            return smallvec![Cut::single(0, 0, 1)];
+        }
+        cuts.into_iter().filter(|cut| cut.span * cut.sections > 0).collect()
+    }
+
+    fn across(&mut self, stage: usize, pass: &PassPlan) -> (Arc<dyn Code>, Range<usize>) {
+        let view = self.view;
+        let first = self.loops.arguments.len();
+        for slot in &pass.slots {
+            let argument = match slot {
+                Slot::Source(at) => view.of_operand(*at, view.batch_strides[*at], 0),
+                Slot::Sink(at) => view.of_operand(view.sink(*at), view.batch_strides[view.sink(*at)], 0),
+                Slot::Scalar(at) | Slot::SetScalar(at) => {
+                    Argument::in_scratch(view.places.scalar(*at), view.size as isize, 0)
+                }
+                Slot::Kept(_) | Slot::Keep(_) | Slot::Reduction(_) => {
+                    unreachable!("a pass across rows has nothing along them")
+                }
+            };
+            self.loops.arguments.push(argument);
+        }
+        (self.code(stage, Position::Across, Form::Span), first..self.loops.arguments.len())
+    }
+
+    fn code(&self, stage: usize, position: Position, form: Form) -> Arc<dyn Code> {
+        let view = self.view;
+        let (_, pass) = pass_of(view.plan, stage, position);
+        let along_span = position == Position::Along && view.form == Form::Span;
+        let length = if along_span { view.row_length } else { view.batch };
+        let strides = if along_span { &view.row_strides } else { &view.batch_strides };
+        let layouts: Layouts = pass
+            .slots
+            .iter()
+            .map(|slot| {
+                let element = view.size as isize;
+                let (stride, role) = match slot {
+                    Slot::Source(at) => (strides[*at], Role::Read),
+                    Slot::Sink(at) => (strides[view.sink(*at)], Role::Write),
+                    Slot::Scalar(_) if along_span => (0, Role::Read),
+                    Slot::Kept(_) | Slot::Scalar(_) => (element, Role::Read),
+                    Slot::Keep(_) | Slot::SetScalar(_) | Slot::Reduction(_) => (element, Role::Write),
+                };
+                match operands::layout(role, stride, length, view.size) {
+                    Layout::Contiguous if form == Form::SpanOfFours && fuse::moves(view.plan, *slot) => Layout::Cyclic,
+                    layout => layout,
+                }
+            })
+            .collect();
+        let compiled = self.prepared.compiled_for(self.engine, self.kernel, stage, position, form, &layouts);
+        Arc::clone(&compiled.code)
+    }
+}
+
+impl View<'_> {
+    pub(super) fn of_operand(&self, operand: usize, stride: isize, outer_stride: isize) -> Argument {
+        Argument { base: Base::Operand(operand), offset: 0, stride, outer_stride }
+    }
+}
+
+impl Argument {
+    pub(super) fn in_scratch(offset: isize, stride: isize, outer_stride: isize) -> Argument {
+        Argument { base: Base::Scratch, offset, stride, outer_stride }
+    }
+}
+
+/// Equal sections of a row.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// How many elements a body does, this far apart.
+    bodies: usize,
+    distance: usize,
+    first: usize,
+    /// Elements of each that a body does.
+    span: usize,
+    sections: usize,
+}
+
+impl Cut {
+    /// Sections done an element at a time.
+    fn single(first: usize, span: usize, sections: usize) -> Cut {
+        Cut { bodies: 1, distance: 0, first, span, sections }
+    }
+
+    fn form(&self, form: Form) -> Form {
+        match form {
+            Form::Span if self.bodies > 1 => Form::SpanOfFours,
+            Form::Strip if self.bodies > 1 => Form::StripOfFours,
+            form => form,
+        }
+    }
+}
