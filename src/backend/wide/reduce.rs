@@ -5,7 +5,7 @@
 //! vector has, whole vectors are combined; then the upper half of a register with the lower, down to one lane.
 
 use super::assemble::{Address, Operand};
-use super::emit::{AccumulatorPlace, Emitter, INDEX, Mode, Run, SCRATCH, SCRATCH_MASK};
+use super::emit::{AccumulatorPlace, Emitter, INDEX, Mode, Run, SCRATCH, SCRATCH_MASK, TAIL_MASK, TAIL_VECTOR};
 use super::frame::{FRAME, slot_address};
 use super::machine::Accumulator;
 use super::target::{Simd, mask};
@@ -114,7 +114,7 @@ impl Emitter {
         while width > 1 {
             for part in 0..width {
                 let upper = self.vector(first + (part + width) as u8);
-                self.combine(combine, first + part as u8, upper);
+                self.combine(combine, first + part as u8, upper, Register::None);
             }
             width /= 2;
         }
@@ -123,7 +123,7 @@ impl Emitter {
         self.assembler.emit(self.target.code(Simd::Move), [held_at, lower]);
         if width == 1 {
             let upper = self.vector(first + 1);
-            self.combine(combine, held, upper);
+            self.combine(combine, held, upper, Register::None);
         }
     }
 
@@ -138,7 +138,7 @@ impl Emitter {
             for part in (0..width).rev() {
                 let (lower, upper) = (self.part_address(place, part), self.part_address(place, part + width));
                 self.assembler.emit(self.target.code(Simd::Move), [held_at, lower.into()]);
-                self.combine(combine, held, upper.into());
+                self.combine(combine, held, upper.into(), Register::None);
                 if width > 1 {
                     self.assembler.emit(self.target.code(Simd::Put), [lower.into(), held_at]);
                 }
@@ -155,7 +155,7 @@ impl Emitter {
         while bytes > self.target.dtype.size() {
             bytes /= 2;
             let upper = self.upper_half(held, bytes);
-            self.combine(combine, held, upper);
+            self.combine(combine, held, upper, Register::None);
         }
     }
 
@@ -195,7 +195,7 @@ impl Run<'_> {
             let number = first + (copy % parts) as u8;
             match place.met_nan {
                 Some(flags) => self.emitter.combine_numbers(combine, number, source, flags),
-                None => self.emitter.combine(combine, number, source),
+                None => self.emitter.combine(combine, number, source, Register::None),
             }
             return;
         }
@@ -211,8 +211,18 @@ impl Run<'_> {
         let number = self.emitter.scratch[0];
         let held = self.emitter.vector(number);
         self.emitter.assembler.emit(target.code(Simd::Move), [held, address.into()]);
-        self.emitter.combine(combine, number, source);
-        self.put(address, held);
+        // Lanes outside of the tail stay what they are, and whole vectors are stored: what is stored under a mask cannot be
+        // loaded again until it has reached the cache.
+        match self.mode {
+            Mode::Tail if target.masks => self.emitter.combine(combine, number, source, mask(TAIL_MASK)),
+            _ => self.emitter.combine(combine, number, source, Register::None),
+        }
+        if self.mode == Mode::Tail && !target.masks {
+            let [before, lanes] = [self.emitter.scratch[1], TAIL_VECTOR].map(|number| self.emitter.vector(number));
+            self.emitter.assembler.emit(target.code(Simd::Move), [before, address.into()]);
+            self.emitter.assembler.emit(target.code(Simd::Blend), [held, before, held, lanes]);
+        }
+        self.emitter.assembler.emit(target.code(Simd::Put), [address.into(), held]);
     }
 }
 
@@ -235,13 +245,14 @@ impl Emitter {
         }
     }
 
-    /// `register ← combine(register, value)`, all lanes; as [`Combine::apply`], so a NaN that is there stays.
-    fn combine(&mut self, combine: Combine, number: u8, value: Operand) {
+    /// `register ← combine(register, value)` in the lanes of a mask register, all if there is none; as [`Combine::apply`], so a
+    /// NaN that is there stays.
+    fn combine(&mut self, combine: Combine, number: u8, value: Operand, lanes: Register) {
         let target = self.target;
         let held = self.vector(number);
         let simd = match combine {
             Combine::Sum => {
-                self.assembler.emit(target.code(Simd::Add), [held, held, value]);
+                self.assembler.emit_masked(target.code(Simd::Add), [held, held, value], lanes, false);
                 return;
             }
             Combine::Max => Simd::Max,
@@ -250,7 +261,8 @@ impl Emitter {
         const ORDERED: u8 = 0x07;
         if target.masks {
             let ordered = mask(SCRATCH_MASK);
-            self.assembler.emit(target.code(Simd::Compare), [ordered.into(), held, held, ORDERED.into()]);
+            let compared = [ordered.into(), held, held, ORDERED.into()];
+            self.assembler.emit_masked(target.code(Simd::Compare), compared, lanes, false);
             self.assembler.emit_masked(target.code(simd), [held, held, value], ordered, false);
         } else {
             let [_, ordered, larger] = self.scratch.map(|number| self.vector(number));
