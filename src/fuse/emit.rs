@@ -16,8 +16,8 @@ pub enum Form {
     /// The span is a strip of neighbouring rows, the pass walks along them: reductions combine into strips of scratch,
     /// each of which is both read and written.
     Strip,
-    /// As [`Form::Span`], but the span is a quarter of a block of the row, and the body does an element of each quarter:
-    /// reductions take in what the four come to, (first + second) + (third + fourth).
+    /// As [`Form::Span`], but the body does four elements of a section of the row, a group of lanes (or a quarter of a
+    /// shorter section) apart: reductions take in what the four come to, (first + second) + (third + fourth).
     SpanOfFours,
     /// The same of [`Form::Strip`].
     StripOfFours,
@@ -46,17 +46,37 @@ pub(crate) fn moves(kernel: &KernelPlan, slot: Slot) -> bool {
     }
 }
 
+/// Whether a stage sums along the row.
+pub(crate) fn sums(stage: &Stage) -> bool {
+    stage.reductions.iter().any(|r| r.kept.is_none() && combine_of(r.reduction) == Combine::Sum)
+}
+
+/// The sources to fetch into a cache during the pass along the row of a stage, which they are not read by; and whether they are
+/// wanted for this row, or else for the next batch of rows.
+///
+/// The last pass that sums is where most is computed, and memory has least to do.
+pub(crate) fn prefetched(kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = (usize, bool)> {
+    let last_sum = kernel.stages.iter().rposition(sums);
+    let first_read = |source| kernel.stages.iter().position(|stage| stage.along.slots.contains(&Slot::Source(source)));
+    let sources = if last_sum == Some(stage) { 0..kernel.sources.len() } else { 0..0 };
+    sources.filter(|source| kernel.sources[*source].varying).filter_map(move |source| {
+        let first = first_read(source)?;
+        (first != stage).then_some((source, first > stage))
+    })
+}
+
 /// Writes a pass of a stage of a kernel, for lanes of a dtype, on a machine with or without fma. `layouts` has one entry for
 /// each of the pass's slots. In strip forms each reduction slot is a written strip, and one more operand for each, in
 /// order, is appended: the same strip as it is read. In forms of fours the slots that [`moves`] are appended three times
-/// after that, for the other quarters.
+/// after that, for the other three of four elements; and in the one of spans what is [`prefetched`].
 pub fn emit(
-    (graph, kernel, stage): (&Graph, &KernelPlan, &Stage),
+    (graph, kernel, number): (&Graph, &KernelPlan, usize),
     pass: &PassPlan,
     form: Form,
     layouts: &[Layout],
     (dtype, fma): (Dtype, bool),
 ) -> Pass {
+    let stage = &kernel.stages[number];
     let mut operands: Vec<Operand> = pass
         .slots
         .iter()
@@ -123,6 +143,12 @@ pub fn emit(
             }
         }
         bodies.push(values);
+    }
+    if form == Form::SpanOfFours {
+        for (source, _) in prefetched(kernel, number) {
+            let name = format!("{} ahead", slot_name(graph, kernel, Slot::Source(source)));
+            operands.push(Operand { role: Role::Prefetch, dtype, layout: Layout::Cyclic, name });
+        }
     }
     let mut strips = strips.into_iter();
     for (slot, node) in &pass.stores {

@@ -12,7 +12,7 @@ mod report;
 mod sink;
 
 pub use emit::{Form, emit};
-pub(crate) use emit::{combine_of, moves};
+pub(crate) use emit::{combine_of, moves, prefetched, sums};
 pub use plan::{Buffer, Extent, KernelPlan, PassPlan, Plan, Sink, Slot, Source, Stage, StageReduction, Temporary};
 pub use report::Note;
 

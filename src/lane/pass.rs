@@ -40,6 +40,9 @@ pub enum Role {
     Write,
     /// Writes one element to it after each span: the accumulator's lanes, combined by [`combine_lanes`].
     Accumulate,
+    /// A hint: what four cyclic operands from here on would share will be read soon, and may be fetched into a cache
+    /// meanwhile. No instruction names it, and nothing need be there.
+    Prefetch,
 }
 
 /// How an operand lies along the span.

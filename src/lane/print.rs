@@ -15,6 +15,7 @@ impl fmt::Display for Pass {
             }
             let layout = match (operand.role, operand.layout) {
                 (Role::Accumulate, _) => "accumulator",
+                (Role::Prefetch, _) => "prefetched",
                 (_, Layout::Contiguous) => "contiguous",
                 (_, Layout::Broadcast) => "broadcast",
                 (_, Layout::Strided) => "strided",

@@ -7,7 +7,8 @@
 //! 4. Loads come before stores and accumulations, so that an operand may be written in place of one that is read.
 //! 5. Loads name operands that are read; each written operand is stored exactly once, each accumulator taken into
 //!    exactly once, and never the other way round.
-//! 6. Every operand has the program's dtype; a written operand is not broadcast; an accumulator is contiguous.
+//! 6. Every operand has the program's dtype; a written operand is not broadcast; an accumulator is contiguous; what is only
+//!    prefetched is cyclic, and no instruction names it.
 
 use super::{Instruction, LaneKind, Layout, Pass, Role};
 use thiserror::Error;
@@ -86,10 +87,13 @@ impl Pass {
             if operand.dtype != program.dtype {
                 return fail(place(), format!("is {} in a program of {}", operand.dtype, program.dtype));
             }
-            if operand.role != Role::Read && uses[index] != 1 {
+            if matches!(operand.role, Role::Write | Role::Accumulate) && uses[index] != 1 {
                 return fail(place(), format!("is written {} times instead of once", uses[index]));
             }
             match (operand.role, operand.layout) {
+                (Role::Prefetch, Layout::Contiguous | Layout::Broadcast | Layout::Strided) => {
+                    return fail(place(), "is prefetched, but not cyclic".to_owned());
+                }
                 (Role::Write, Layout::Broadcast) => return fail(place(), "is written, but broadcast".to_owned()),
                 (Role::Accumulate, Layout::Broadcast | Layout::Strided | Layout::Cyclic) => {
                     return fail(place(), "is an accumulator, but not contiguous".to_owned());

@@ -6,7 +6,7 @@
 use crate::backend::Code;
 use crate::dtype::Dtype;
 use crate::engine::{Compiled, Engine};
-use crate::fuse::{self, Form, KernelPlan, PassPlan, Plan, Stage};
+use crate::fuse::{self, Form, KernelPlan, PassPlan, Plan};
 use crate::lane::Layout;
 use smallvec::SmallVec;
 use std::sync::OnceLock;
@@ -157,7 +157,7 @@ impl PreparedPlan {
         }
         let plan = &self.plan.kernels[kernel.index];
         let make = || {
-            let (stage, pass) = pass_of(plan, stage, position);
+            let pass = pass_of(plan, stage, position);
             let pass = fuse::emit((&self.plan.graph, plan, stage), pass, form, layouts, (self.dtype, engine.has_fma()));
             Ok::<_, std::convert::Infallible>(engine.code(pass))
         };
@@ -175,10 +175,10 @@ impl PreparedPlan {
     }
 }
 
-pub(crate) fn pass_of(kernel: &KernelPlan, stage: usize, position: Position) -> (&Stage, &PassPlan) {
-    let stage = &kernel.stages[stage];
+/// A pass of a kernel.
+pub(crate) fn pass_of(kernel: &KernelPlan, stage: usize, position: Position) -> &PassPlan {
     match position {
-        Position::Along => (stage, &stage.along),
-        Position::Across => (stage, &stage.across),
+        Position::Along => &kernel.stages[stage].along,
+        Position::Across => &kernel.stages[stage].across,
     }
 }

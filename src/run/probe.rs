@@ -46,7 +46,7 @@ pub(crate) fn compare(pass: &Pass, judge: &dyn Code, code: &dyn Code) -> Option<
                 Role::Read => (0..REACH * OUTER)
                     .flat_map(|at| bytes(random.value(pass.program.dtype, at + round * 7), size))
                     .collect(),
-                Role::Write | Role::Accumulate => vec![0xa5; REACH * OUTER * size],
+                Role::Write | Role::Accumulate | Role::Prefetch => vec![0xa5; REACH * OUTER * size],
             })
             .collect();
         let [expected, found] = [judge, code].map(|code| {

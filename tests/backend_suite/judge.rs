@@ -203,7 +203,7 @@ impl Case {
     fn merge_nans(&mut self) {
         let dtype = self.pass.program.dtype;
         for operand in 0..self.pass.operands.len() {
-            if self.pass.operands[operand].role == Role::Read {
+            if matches!(self.pass.operands[operand].role, Role::Read | Role::Prefetch) {
                 continue;
             }
             let view = self.views[operand].clone();
@@ -245,7 +245,8 @@ impl Case {
             return;
         }
         let mut report = format!("{}: span {}, outer {}\n{}", backend.name(), self.span, self.outer, self.pass);
-        for (operand, view) in self.views.iter().enumerate() {
+        let touched = |operand: &usize| self.pass.operands[*operand].role != Role::Prefetch;
+        for (operand, view) in self.views.iter().enumerate().filter(|(operand, _)| touched(operand)) {
             report += &format!(
                 "operand {operand}: stride {}, outer stride {}, start {}\n",
                 view.stride, view.outer_stride, view.start
@@ -341,6 +342,11 @@ impl Writer {
     pub fn store(&mut self, layout: Layout, value: Value) {
         let operand = self.operand(Role::Write, layout);
         self.push(Instruction::Store { operand, value });
+    }
+
+    /// A new operand that is only prefetched.
+    pub fn prefetch(&mut self) {
+        self.operand(Role::Prefetch, Layout::Cyclic);
     }
 
     /// A value taken into a new accumulator. After all loads.

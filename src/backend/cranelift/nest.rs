@@ -17,7 +17,7 @@
 
 use super::body::{Body, VECTOR_BYTES};
 use super::target::Target;
-use crate::lane::{ACCUMULATOR_LANES, CYCLE, Combine, Instruction, LaneOp, Layout, OperandArgument, Pass};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Combine, Instruction, LaneOp, Layout, OperandArgument, Pass, Role};
 use cranelift::codegen::ir::{BlockArg, Function, MemFlagsData, StackSlot};
 use cranelift::prelude::*;
 use std::mem::{offset_of, size_of};
@@ -27,6 +27,8 @@ use std::mem::{offset_of, size_of};
 pub(super) enum Access {
     /// Not at all: it was loaded before.
     Broadcast,
+    /// Not at all: there is no instruction that fetches into a cache only.
+    Prefetch,
     Contiguous,
     Strided,
     Cyclic,
@@ -107,6 +109,7 @@ fn accesses(pass: &Pass) -> Vec<Access> {
         .operands
         .iter()
         .map(|operand| match operand.layout {
+            _ if operand.role == Role::Prefetch => Access::Prefetch,
             Layout::Broadcast => Access::Broadcast,
             Layout::Contiguous => Access::Contiguous,
             Layout::Strided => Access::Strided,
@@ -207,7 +210,7 @@ impl Nest<'_> {
             .access
             .iter()
             .map(|access| match access {
-                Access::Broadcast => None,
+                Access::Broadcast | Access::Prefetch => None,
                 Access::Strided => {
                     let base = builder.append_block_param(run, self.pointer);
                     Some((base, builder.append_block_param(run, self.pointer)))
@@ -281,7 +284,7 @@ impl Nest<'_> {
         let mut places = Vec::with_capacity(pointers.len());
         for (index, pointer) in pointers.iter().enumerate() {
             places.push(match self.access[index] {
-                Access::Broadcast => None,
+                Access::Broadcast | Access::Prefetch => None,
                 Access::Strided => Some((*pointer, self.strides[index])),
                 Access::Cyclic => Some((*pointer, *pointer)),
                 Access::Accumulator(_) => {
@@ -357,7 +360,7 @@ impl Nest<'_> {
                     });
                     Some(builder.ins().iadd(base, offset))
                 }
-                Access::Strided | Access::Broadcast => Some(base),
+                Access::Strided | Access::Broadcast | Access::Prefetch => Some(base),
             };
         }
         self.vectors(builder, places, &mut current, values);

@@ -58,7 +58,7 @@ impl Nest<'_> {
             .map(|(operand, access)| {
                 let place = operand as i64 * self.quantum;
                 match access {
-                    Access::Broadcast => None,
+                    Access::Broadcast | Access::Prefetch => None,
                     Access::Contiguous => Some(place + self.quantum),
                     Access::Strided | Access::Cyclic | Access::Accumulator(_) => Some(place),
                 }
@@ -98,7 +98,7 @@ impl Nest<'_> {
             }
             let pointer = pointers[operand];
             let (base, stride) = match access {
-                Access::Broadcast => continue,
+                Access::Broadcast | Access::Prefetch => continue,
                 Access::Contiguous => (builder.ins().iadd(pointer, self.span_bytes), None),
                 Access::Cyclic => {
                     let offset = self.cyclic_offset(builder, self.main_bytes);

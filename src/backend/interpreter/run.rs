@@ -151,10 +151,11 @@ impl Interpreted {
                     let apart = operand.layout == Layout::Cyclic && lanes > ACCUMULATOR_LANES;
                     let copied = match (operand.layout, operand.role) {
                         (Layout::Broadcast | Layout::Strided, _) => false,
+                        (_, Role::Accumulate | Role::Prefetch) => false,
                         (_, Role::Write) => ragged || apart || in_place(index),
-                        _ => ragged || apart,
+                        (_, Role::Read) => ragged || apart,
                     };
-                    if copied && operand.role != Role::Accumulate {
+                    if copied {
                         let copy = at(staged + index * row);
                         if operand.role == Role::Read {
                             // SAFETY: the operand has `lanes` elements from here on; the row has a tile's, and the

@@ -150,8 +150,15 @@ impl Emitter {
         }
     }
 
+    /// The place in a cyclic operand that is so many bytes of it past the index, `offset` bytes from where that is. (The index is
+    /// a whole number of groups, or all bodies of an iteration stay within one.)
+    pub(super) fn cyclic_address(&self, pointer: Register, offset: usize, bytes: usize) -> Address {
+        let gaps = (CYCLE - 1) * (bytes - bytes % self.group_bytes());
+        Address::indexed(pointer, CYCLIC_INDEX, (offset + bytes + gaps) as i32)
+    }
+
     /// Bytes of a group of lanes of a cyclic operand.
-    fn group_bytes(&self) -> usize {
+    pub(super) fn group_bytes(&self) -> usize {
         ACCUMULATOR_LANES * self.target.dtype.size()
     }
 
@@ -515,10 +522,7 @@ impl Run<'_> {
         let pointer = self.emitter.pointer(operand);
         let bytes = copy * self.emitter.target.vector_bytes();
         match self.emitter.operands[operand].layout {
-            // The index is a whole number of groups, or as far from the next one as all bodies reach.
-            Layout::Cyclic => {
-                Address::indexed(pointer, CYCLIC_INDEX, with_gaps(bytes, self.emitter.group_bytes()) as i32)
-            }
+            Layout::Cyclic => self.emitter.cyclic_address(pointer, 0, bytes),
             _ => Address::indexed(pointer, INDEX, bytes as i32),
         }
     }
@@ -579,11 +583,6 @@ impl Run<'_> {
         };
         self.emitter.assembler.emit(code, [to, source]);
     }
-}
-
-/// How far into a cyclic operand so many bytes of it are.
-fn with_gaps(bytes: usize, group: usize) -> usize {
-    bytes + (CYCLE - 1) * (bytes - bytes % group)
 }
 
 /// The table of a Boolean function whose arguments are taken in another order: argument `i` of the new function is

@@ -28,7 +28,7 @@ use super::machine::{Class, Resident, Selection};
 use super::schedule::{Shape, shape};
 use super::select::select;
 use super::target::{Simd, Target, mask};
-use crate::lane::{ACCUMULATOR_LANES, Layout, OperandArgument, Pass, Role};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout, OperandArgument, Pass, Role};
 use iced_x86::{Code, Register};
 
 /// Machine code that is not in executable memory yet.
@@ -39,6 +39,9 @@ pub(super) struct Compiled {
     /// operand. 0: the code makes its own.
     pub(super) outside_frame: usize,
 }
+
+/// Bytes that one prefetch fetches.
+const CACHE_LINE: usize = 64;
 
 /// Where the function and its pool must be aligned.
 pub(super) const ALIGNMENT: usize = 64;
@@ -142,7 +145,7 @@ impl Function<'_> {
         let mut registers = POINTERS.into_iter().filter(|register| !(cyclic && *register == CYCLIC_INDEX));
         for operand in &self.pass.operands {
             let walks = operand.layout == Layout::Strided;
-            let in_loop = operand.role != Role::Accumulate && operand.layout != Layout::Broadcast;
+            let in_loop = matches!(operand.role, Role::Read | Role::Write) && operand.layout != Layout::Broadcast;
             let register = if in_loop { registers.next() } else { None };
             let place = OperandPlace {
                 layout: operand.layout,
@@ -379,11 +382,24 @@ impl Function<'_> {
         self.emitter.assembler.align(32);
         self.emitter.assembler.bind(top);
         self.emitter.follow_index();
+        self.prefetch();
         let Selection { body, body_locals, .. } = &self.selection;
         self.emitter.sequence(Mode::Main, body, *body_locals, copies, self.shape.free);
         self.emitter.assembler.with_number(Code::Add_rm64_imm32, INDEX, step);
         self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), LIMIT.into()]);
         self.emitter.assembler.jump(Condition::LessOrEqual, top);
+    }
+
+    /// Fetches what four bodies would read in this iteration of each operand that is only prefetched.
+    fn prefetch(&mut self) {
+        let step = self.step() as usize;
+        for operand in (0..self.pass.operands.len()).filter(|at| self.pass.operands[*at].role == Role::Prefetch) {
+            let pointer = self.emitter.pointer(operand);
+            for (body, bytes) in (0..CYCLE).flat_map(|body| (0..step).step_by(CACHE_LINE).map(move |at| (body, at))) {
+                let address = self.emitter.cyclic_address(pointer, body * self.emitter.group_bytes(), bytes);
+                self.emitter.assembler.emit(Code::Prefetcht0_m8, [address.into()]);
+            }
+        }
     }
 
     /// The masked body. Entered at `masked` it does the bytes in [`COUNT`], at most a vector; where the span is aligned it

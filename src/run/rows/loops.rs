@@ -7,8 +7,8 @@ use super::{BLOCK, GROUP, span, strip};
 use crate::backend::Code;
 use crate::dtype::Dtype;
 use crate::engine::Engine;
-use crate::fuse::{self, Form, KernelPlan, PassPlan, Slot, combine_of};
-use crate::lane::{ACCUMULATOR_LANES, CYCLE, Combine, Layout, Role};
+use crate::fuse::{self, Form, KernelPlan, PassPlan, Slot};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout, Role};
 use crate::run::Arrays;
 use crate::run::operands::{self, Bound, Dimension, Nest, Pointers};
 use crate::run::prepared::{Layouts, Position, PreparedKernel, PreparedPlan, pass_of};
@@ -22,8 +22,8 @@ const SHORT_ROW: usize = 16;
 /// Rows from this length on are split over threads where there are fewer rows than threads. Threads are woken for every stage:
 /// with two of them, softmax of 200 000 elements takes longer than with one, softmax of a million less.
 const SPLIT_ROW: usize = 1 << 19;
-/// Scratch that a batch of whole rows should not exceed: about a first-level cache.
-const SPAN_BYTES: usize = 32 << 10;
+/// Kept values of a batch of whole rows should not exceed half of a first-level cache: what they are made of is there, too.
+const SPAN_BYTES: usize = 16 << 10;
 /// The same for strips: part of a second-level cache. Wider strips mean fewer calls of code: softmax over axis 1 of
 /// (32, 64, 56, 56) takes 1.5 ns an element with strips of 1024 lanes, 2.5 with 256, 3.1 with 128.
 const STRIP_BYTES: usize = 256 << 10;
@@ -146,8 +146,8 @@ pub(super) struct Segment {
     pub(super) sections: usize,
     /// The place of the first section's result among the row's.
     pub(super) result: usize,
-    /// Where its arguments are: those of the pass's slots, strips as they are read (in strip form), then those of the other
-    /// bodies.
+    /// Where its arguments are: those of the pass's slots, strips as they are read (in strip form), those of the other bodies,
+    /// what is prefetched.
     pub(super) arguments: Range<usize>,
 }
 
@@ -209,7 +209,7 @@ pub(crate) fn lay_out(
     if along.len() <= 1 && !empty {
         form = choose_form(&mut nest, row_length, &row_strides, leader, size);
     }
-    let long_sum = row_length >= GROUP && (0..plan.stages.len()).any(|stage| sums(plan, stage));
+    let long_sum = row_length >= GROUP && plan.stages.iter().any(fuse::sums);
     let apart = row_strides.iter().any(|stride| *stride != 0 && *stride != size as isize);
     let packed = (along.len() > 1 || (form == Form::Span && long_sum && apart)).then(|| std::mem::take(&mut along));
     let mut batch_strides = nest[nest.len() - 1].strides.clone();
@@ -270,12 +270,6 @@ pub(super) fn varies(plan: &KernelPlan, operand: usize) -> bool {
         None => plan.sources[operand].varying,
         Some(sink) => plan.sinks[sink].varying,
     }
-}
-
-/// Whether a stage sums along the row.
-fn sums(plan: &KernelPlan, stage: usize) -> bool {
-    let mut reductions = plan.stages[stage].reductions.iter();
-    reductions.any(|r| r.kept.is_none() && combine_of(r.reduction) == Combine::Sum)
 }
 
 fn batch_rows(plan: &KernelPlan, form: Form, row_length: usize, size: usize) -> usize {
@@ -366,7 +360,7 @@ impl Preparation<'_> {
         for (number, stage) in self.view.plan.stages.iter().enumerate() {
             let along = (!stage.along.is_empty()).then(|| self.along(number));
             let across = (!stage.across.is_empty()).then(|| self.across(number, &stage.across));
-            self.loops.stages.push(StageCode { along, across, sums: sums(self.view.plan, number) });
+            self.loops.stages.push(StageCode { along, across, sums: fuse::sums(stage) });
         }
     }
 
@@ -384,7 +378,7 @@ impl Preparation<'_> {
         for cut in cuts {
             let code = self.code(stage, Position::Along, cut.form(view.form));
             let first = self.loops.arguments.len();
-            self.push_arguments(slots, &arguments, &cut);
+            self.push_arguments(stage, &arguments, &cut);
             if view.form == Form::Span && results > 1 {
                 let row = (results * view.size) as isize;
                 for (argument, slot) in self.loops.arguments[first..].iter_mut().zip(slots) {
@@ -402,9 +396,10 @@ impl Preparation<'_> {
         AlongCode { segments, results }
     }
 
-    /// The arguments of a pass for the first element of a cut, then those of its other bodies.
-    fn push_arguments(&mut self, slots: &[Slot], arguments: &[Argument], cut: &Cut) {
+    /// The arguments of a pass for the first element of a cut, then those of its other bodies, then what is prefetched.
+    fn push_arguments(&mut self, stage: usize, arguments: &[Argument], cut: &Cut) {
         let view = self.view;
+        let slots = &view.plan.stages[stage].along.slots;
         let first = self.loops.arguments.len();
         self.loops.arguments.extend_from_slice(arguments);
         for body in 0..cut.bodies {
@@ -419,13 +414,21 @@ impl Preparation<'_> {
                 }
             }
         }
+        if cut.form(view.form) == Form::SpanOfFours {
+            for (source, this_row) in fuse::prefetched(view.plan, stage) {
+                let [along, row] = [view.row_strides[source], view.batch_strides[source]];
+                let mut argument = view.of_operand(source, along, row);
+                argument.offset = along * cut.first as isize + if this_row { 0 } else { row * view.batch as isize };
+                self.loops.arguments.push(argument);
+            }
+        }
     }
 
     /// How a row is cut into sections, for a stage.
     fn sections(&self, stage: usize) -> SmallVec<[Cut; 4]> {
         let length = self.view.row_length;
         let (blocks, rest) = (length / BLOCK, length % BLOCK);
-        if !sums(self.view.plan, stage) {
+        if !fuse::sums(&self.view.plan.stages[stage]) {
             // Only threads want it in pieces.
             if self.loops.row_parts == 1 {
                 return smallvec![Cut::single(0, length, 1)];
@@ -474,7 +477,7 @@ impl Preparation<'_> {
 
     fn code(&self, stage: usize, position: Position, form: Form) -> Arc<dyn Code> {
         let view = self.view;
-        let (_, pass) = pass_of(view.plan, stage, position);
+        let pass = pass_of(view.plan, stage, position);
         let along_span = position == Position::Along && view.form == Form::Span;
         let length = if along_span { view.row_length } else { view.batch };
         let strides = if along_span { &view.row_strides } else { &view.batch_strides };
