@@ -12,6 +12,7 @@ use crate::op::{Kind, Op, Reduction};
 use crate::verify::{VerifyError, verify};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 
 /// A node of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -237,16 +238,23 @@ impl Graph {
         self.labels.insert(id, Label { text: text.into(), arguments: arguments.to_vec() });
     }
 
+    /// Makes room for so many nodes more, so that adding them moves nothing.
+    pub fn reserve(&mut self, nodes: usize) {
+        self.nodes.reserve(nodes);
+        self.ids.reserve(nodes);
+    }
+
     /// The node equal to `node`, added if there is none yet. Its arguments must belong to this graph.
     pub fn add(&mut self, node: Node) -> NodeId {
-        if let Some(id) = self.ids.get(&node) {
-            return *id;
-        }
         debug_assert!(node.arguments().iter().all(|argument| argument.index() < self.nodes.len()));
-        let id = NodeId::from_index(self.nodes.len());
-        self.nodes.push(node.clone());
-        self.ids.insert(node, id);
-        id
+        match self.ids.entry(node) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let id = NodeId::from_index(self.nodes.len());
+                self.nodes.push(new.key().clone());
+                *new.insert(id)
+            }
+        }
     }
 
     /// The input of this name, declared if it is new.

@@ -146,7 +146,12 @@ pub fn infer(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>, ShapeError> 
             Node::Input(index) => inputs[*index as usize].clone(),
             Node::Constant(_) => Shape::new(),
             Node::Elementwise { arguments, .. } => {
-                arguments.iter().try_fold(Shape::new(), |shape, id| broadcast(&shape, &shapes[id.index()]))?
+                let mut shapes = arguments.iter().map(|id| &shapes[id.index()]);
+                // Most arguments have the shape of the first, or are numbers.
+                let first = shapes.next().cloned().unwrap_or_default();
+                shapes.filter(|shape| !shape.is_empty()).try_fold(first, |shape, other| {
+                    if shape == *other { Ok(shape) } else { broadcast(&shape, other) }
+                })?
             }
             Node::Reduce { argument, axes, .. } => {
                 let mut shape = of(&shapes, *argument);

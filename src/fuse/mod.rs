@@ -5,6 +5,7 @@
 //! known. The plan's notes say why each boundary is there.
 
 mod emit;
+mod nodes;
 mod partition;
 mod passes;
 mod plan;
@@ -48,7 +49,8 @@ pub fn plan(
         Fusion::Off => unfused_arrays(graph),
     };
     let (sunk, places) = sink::sink_halves(graph, &shapes, &arrays);
-    let shapes = shape::infer(&sunk, inputs)?;
+    let shapes =
+        if sink::has_halves(graph) { shape::infer(&sunk, inputs)? } else { moved(shapes, &places, &sunk, inputs) };
     let dimensions = |node: NodeId| shapes[node.index()].iter().map(|length| extent(*length)).collect::<Vec<_>>();
     let mut plan = Plan {
         kernels: Vec::new(),
@@ -99,6 +101,18 @@ pub fn plan(
     plan.notes.dedup();
     plan.graph = sunk;
     Ok(plan)
+}
+
+/// The shapes of a copy's nodes, which begin with the inputs; `places` says where each node went.
+fn moved(shapes: Vec<Shape>, places: &[Option<NodeId>], copy: &Graph, inputs: &[Shape]) -> Vec<Shape> {
+    let mut moved = inputs.to_vec();
+    moved.resize(copy.nodes().len(), Shape::new());
+    for (shape, place) in shapes.into_iter().zip(places) {
+        if let Some(place) = place {
+            moved[place.index()] = shape;
+        }
+    }
+    moved
 }
 
 /// The nodes that are arrays of their own when nothing is fused: results of calls, and ops outside of calls.

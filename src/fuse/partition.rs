@@ -6,13 +6,13 @@
 //! earlier kernel is read from memory where it is a reduction's result or costs more than [`KEEP_COST`]; cheaper
 //! ones are recomputed.
 
+use super::nodes::NodeSet;
 use super::passes::{self, Draft};
 use super::plan::{Buffer, Extent, KernelPlan, Plan, Sink, Source, Temporary};
 use super::report::Note;
 use fuselet_ir::shape::{self, Shape};
 use fuselet_ir::{Class, Graph, Half, Node, NodeId, Op};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeSet;
 
 /// From this estimated number of lane ops on, a value that is needed again is kept in memory instead of recomputed: a
 /// store and a load from L1 cost about as much as eight simple ops.
@@ -115,8 +115,8 @@ impl Partition<'_> {
     }
 
     /// The nodes from `roots` down to leaves and constants, by index.
-    fn cone(&self, roots: impl Iterator<Item = NodeId>, leaves: &FxHashMap<NodeId, Leaf>) -> BTreeSet<NodeId> {
-        let mut inside = BTreeSet::new();
+    fn cone(&self, roots: impl Iterator<Item = NodeId>, leaves: &FxHashMap<NodeId, Leaf>) -> NodeSet {
+        let mut inside = NodeSet::of(self.graph);
         let mut stack: Vec<NodeId> = roots.collect();
         while let Some(id) = stack.pop() {
             if inside.insert(id) && !leaves.contains_key(&id) {
@@ -127,10 +127,10 @@ impl Partition<'_> {
     }
 
     /// Groups the reductions; and for each node the last group it depends on. A group depends only on earlier ones.
-    fn group(&self, inside: &BTreeSet<NodeId>, leaves: &FxHashMap<NodeId, Leaf>) -> (Vec<Group>, Vec<Option<usize>>) {
+    fn group(&self, inside: &NodeSet, leaves: &FxHashMap<NodeId, Leaf>) -> (Vec<Group>, Vec<Option<usize>>) {
         let mut groups: Vec<Group> = Vec::new();
         let mut home: Vec<Option<usize>> = vec![None; self.graph.nodes().len()];
-        for &id in inside {
+        for id in inside.iter() {
             if leaves.contains_key(&id) {
                 continue;
             }
@@ -166,8 +166,8 @@ impl Partition<'_> {
         let row: Vec<(NodeId, Buffer)> = draft.sinks.clone();
         draft.sinks.dedup();
         let mut sources: Vec<Source> = Vec::new();
-        let mut inside: BTreeSet<NodeId> = BTreeSet::new();
-        let mut seen: BTreeSet<NodeId> = BTreeSet::new();
+        let mut inside = NodeSet::of(self.graph);
+        let mut seen = NodeSet::of(self.graph);
         let mut stack: Vec<NodeId> = row.iter().map(|sink| sink.0).chain(draft.reductions.iter().copied()).collect();
         while let Some(id) = stack.pop() {
             if !seen.insert(id) {
@@ -225,7 +225,7 @@ impl Partition<'_> {
     /// An estimate of the lane ops it takes to compute a node from arrays, reductions counted as nothing.
     fn recompute_cost(&self, id: NodeId, leaves: &FxHashMap<NodeId, Leaf>) -> usize {
         let mut cost = 0;
-        let mut seen = BTreeSet::new();
+        let mut seen = NodeSet::of(self.graph);
         let mut stack = vec![id];
         while let Some(id) = stack.pop() {
             if cost > 1000 || leaves.contains_key(&id) || !seen.insert(id) {
@@ -251,22 +251,22 @@ impl Partition<'_> {
     }
 
     /// Names a kernel by the calls it holds, in order; by its ops where there are none.
-    fn kernel_name(&self, inside: &BTreeSet<NodeId>, draft: &Draft) -> String {
+    fn kernel_name(&self, inside: &NodeSet, draft: &Draft) -> String {
         const MOST: usize = 6;
-        let mut hidden: BTreeSet<NodeId> = BTreeSet::new();
-        for (id, label) in self.graph.labels().filter(|(id, _)| inside.contains(id)) {
+        let mut hidden = NodeSet::of(self.graph);
+        for (id, label) in self.graph.labels().filter(|(id, _)| inside.contains(*id)) {
             let mut stack: Vec<NodeId> = self.graph.node(id).arguments().to_vec();
             while let Some(inner) = stack.pop() {
-                if !label.arguments.contains(&inner) && inside.contains(&inner) && hidden.insert(inner) {
+                if !label.arguments.contains(&inner) && inside.contains(inner) && hidden.insert(inner) {
                     stack.extend(self.graph.node(inner).arguments());
                 }
             }
         }
         let mut parts: Vec<String> = Vec::new();
-        for &id in inside {
+        for id in inside.iter() {
             let named = self.graph.label(id).is_some();
             let worth = matches!(self.graph.node(id), Node::Elementwise { .. } | Node::Reduce { .. });
-            if worth && (named || !hidden.contains(&id)) {
+            if worth && (named || !hidden.contains(id)) {
                 parts.push(self.describe(id));
             }
         }

@@ -5,12 +5,12 @@
 //! that is needed again is recomputed if it is cheap, else kept in a row buffer: [`KEEP_COST`] decides, and the
 //! report says so.
 
+use super::nodes::NodeSet;
 use super::partition::{KEEP_COST, node_cost, plan_sinks};
 use super::plan::{Buffer, Extent, KernelPlan, PassPlan, Slot, Source, Stage, StageReduction};
 use super::report::Note;
 use fuselet_ir::shape::Shape;
 use fuselet_ir::{Graph, Kind, Node, NodeId, Reduction};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// A kernel before its passes are made.
 pub(super) struct Draft {
@@ -34,15 +34,17 @@ impl Draft {
 
 struct Builder<'a> {
     graph: &'a Graph,
-    inside: BTreeSet<NodeId>,
-    sources: BTreeMap<NodeId, usize>,
-    varying: BTreeMap<NodeId, bool>,
-    stage: BTreeMap<NodeId, usize>,
-    reductions: BTreeSet<NodeId>,
+    inside: NodeSet,
+    /// By node index: its place among the sources, if it is one.
+    sources: Vec<Option<usize>>,
+    varying: NodeSet,
+    /// By node index.
+    stage: Vec<usize>,
+    reductions: NodeSet,
     kept: Vec<NodeId>,
     scalars: Vec<NodeId>,
-    along: Vec<BTreeSet<NodeId>>,
-    across: Vec<BTreeSet<NodeId>>,
+    along: Vec<NodeSet>,
+    across: Vec<NodeSet>,
 }
 
 /// Makes the stages of a kernel.
@@ -51,21 +53,28 @@ pub(super) fn build(
     graph: &Graph,
     shapes: &[Shape],
     draft: Draft,
-    inside: BTreeSet<NodeId>,
+    inside: NodeSet,
     sources: Vec<Source>,
     name: String,
     dimensions: impl Fn(&[usize]) -> Vec<Extent>,
     notes: &mut Vec<Note>,
 ) -> KernelPlan {
     let sinks = plan_sinks(&draft, shapes);
-    let source_places: BTreeMap<NodeId, usize> = sources.iter().enumerate().map(|(at, s)| (s.node, at)).collect();
-    let reductions: BTreeSet<NodeId> = draft.reductions.iter().copied().collect();
+    let mut source_places = vec![None; graph.nodes().len()];
+    for (at, source) in sources.iter().enumerate() {
+        source_places[source.node.index()] = Some(at);
+    }
+    let mut reductions = NodeSet::of(graph);
+    draft.reductions.iter().for_each(|id| _ = reductions.insert(*id));
+    let mut varying = NodeSet::of(graph);
+    let known = inside.iter().chain(sources.iter().map(|source| source.node));
+    known.filter(|id| draft.varies(&shapes[id.index()])).for_each(|id| _ = varying.insert(id));
     let mut builder = Builder {
         graph,
-        varying: inside.iter().chain(source_places.keys()).map(|id| (*id, draft.varies(&shapes[id.index()]))).collect(),
+        varying,
         inside,
         sources: source_places,
-        stage: BTreeMap::new(),
+        stage: vec![0; graph.nodes().len()],
         scalars: draft.reductions.clone(),
         reductions,
         kept: Vec::new(),
@@ -74,11 +83,11 @@ pub(super) fn build(
     };
     builder.find_stages();
     let argument_of = |id: NodeId| graph.node(id).arguments()[0];
-    let last_reduction = draft.reductions.iter().map(|id| builder.stage[&argument_of(*id)] + 1).max().unwrap_or(0);
+    let last_reduction = draft.reductions.iter().map(|id| builder.stage_of(argument_of(*id)) + 1).max().unwrap_or(0);
     let last_sink = sinks.iter().filter(|s| s.varying).map(|s| builder.stage_of(s.node) + 1).max().unwrap_or(0);
     let count = last_reduction.max(last_sink).max(1);
-    builder.along = vec![BTreeSet::new(); count];
-    builder.across = vec![BTreeSet::new(); count];
+    builder.along = vec![NodeSet::of(graph); count];
+    builder.across = vec![NodeSet::of(graph); count];
     for sink in &sinks {
         let stage = builder.stage_of(sink.node);
         if sink.varying {
@@ -120,7 +129,7 @@ pub(super) fn build(
             }
         }
         for (at, node) in builder.scalars.iter().enumerate() {
-            if !builder.reductions.contains(node) && builder.stage_of(*node) == index + 1 {
+            if !builder.reductions.contains(*node) && builder.stage_of(*node) == index + 1 {
                 store(&mut stage.across, Slot::SetScalar(at), *node);
             }
         }
@@ -168,26 +177,22 @@ fn needs_whole_row(graph: &Graph, id: NodeId) -> bool {
 
 impl Builder<'_> {
     fn find_stages(&mut self) {
-        for id in self.inside.iter().chain(self.sources.keys()).copied().collect::<BTreeSet<_>>() {
-            let stage = if self.sources.contains_key(&id) {
-                0
-            } else {
-                let arguments = self.graph.node(id).arguments();
-                let waits = arguments.iter().map(|argument| self.stage_of(*argument)).max().unwrap_or(0);
-                waits + usize::from(self.reductions.contains(&id))
-            };
-            self.stage.insert(id, stage);
+        // Sources are there from the start: stage 0.
+        for id in self.inside.iter() {
+            let arguments = self.graph.node(id).arguments();
+            let waits = arguments.iter().map(|argument| self.stage_of(*argument)).max().unwrap_or(0);
+            self.stage[id.index()] = waits + usize::from(self.reductions.contains(id));
         }
     }
 
     fn stage_of(&self, id: NodeId) -> usize {
-        self.stage.get(&id).copied().unwrap_or(0)
+        self.stage[id.index()]
     }
 
     fn keep(&mut self, id: NodeId) -> usize {
         self.kept.iter().position(|kept| *kept == id).unwrap_or_else(|| {
             self.kept.push(id);
-            self.along[self.stage[&id]].insert(id);
+            self.along[self.stage[id.index()]].insert(id);
             self.kept.len() - 1
         })
     }
@@ -195,38 +200,39 @@ impl Builder<'_> {
     fn scalar(&mut self, id: NodeId) -> usize {
         self.scalars.iter().position(|scalar| *scalar == id).unwrap_or_else(|| {
             self.scalars.push(id);
-            self.across[self.stage[&id] - 1].insert(id);
+            self.across[self.stage[id.index()] - 1].insert(id);
             self.scalars.len() - 1
         })
     }
 
     /// What a pass of stage `index` loads and computes for its roots.
-    fn pass(&mut self, roots: &BTreeSet<NodeId>, index: usize, along: bool, notes: &mut Vec<Note>) -> PassPlan {
-        let mut loads: BTreeMap<NodeId, Slot> = BTreeMap::new();
-        let mut nodes: BTreeSet<NodeId> = BTreeSet::new();
-        let mut stack: Vec<NodeId> = roots.iter().copied().collect();
+    fn pass(&mut self, roots: &NodeSet, index: usize, along: bool, notes: &mut Vec<Note>) -> PassPlan {
+        let mut loads: Vec<(NodeId, Slot)> = Vec::new();
+        let mut nodes = NodeSet::of(self.graph);
+        let mut met = NodeSet::of(self.graph);
+        let mut stack: Vec<NodeId> = roots.iter().collect();
         while let Some(id) = stack.pop() {
-            if loads.contains_key(&id) || nodes.contains(&id) {
+            if !met.insert(id) {
                 continue;
             }
-            if let Some(source) = self.sources.get(&id) {
-                loads.insert(id, Slot::Source(*source));
+            if let Some(source) = self.sources[id.index()] {
+                loads.push((id, Slot::Source(source)));
                 continue;
             }
-            if self.reductions.contains(&id) {
+            if self.reductions.contains(id) {
                 let scalar = self.scalar(id);
-                loads.insert(id, Slot::Scalar(scalar));
+                loads.push((id, Slot::Scalar(scalar)));
                 continue;
             }
-            let (varying, stage) = (self.varying[&id], self.stage[&id]);
+            let (varying, stage) = (self.varying.contains(id), self.stage_of(id));
             if along && !varying && stage > 0 {
                 let scalar = self.scalar(id);
-                loads.insert(id, Slot::Scalar(scalar));
+                loads.push((id, Slot::Scalar(scalar)));
                 continue;
             }
             if !along && stage <= index && self.scalars.contains(&id) {
                 let scalar = self.scalar(id);
-                loads.insert(id, Slot::Scalar(scalar));
+                loads.push((id, Slot::Scalar(scalar)));
                 continue;
             }
             if along && varying && stage < index {
@@ -237,7 +243,7 @@ impl Builder<'_> {
                     if fresh {
                         notes.push(Note::KeptInRow { value: describe(self.graph, id), cost });
                     }
-                    loads.insert(id, Slot::Kept(kept));
+                    loads.push((id, Slot::Kept(kept)));
                     continue;
                 }
                 if cost > 0 {
@@ -247,7 +253,8 @@ impl Builder<'_> {
             nodes.insert(id);
             stack.extend(self.graph.node(id).arguments());
         }
-        let mut pass = PassPlan { nodes: nodes.into_iter().collect(), ..PassPlan::default() };
+        loads.sort_unstable_by_key(|(node, _)| *node);
+        let mut pass = PassPlan { nodes: nodes.iter().collect(), ..PassPlan::default() };
         for (node, slot) in loads {
             pass.loads.push((pass.slots.len(), node));
             pass.slots.push(slot);
@@ -258,10 +265,10 @@ impl Builder<'_> {
     /// An estimate of the lane ops it takes to compute a node anew along the row.
     fn cost(&self, id: NodeId) -> usize {
         let mut cost = 0;
-        let mut seen = BTreeSet::new();
+        let mut seen = NodeSet::of(self.graph);
         let mut stack = vec![id];
         while let Some(id) = stack.pop() {
-            if cost > 1000 || self.sources.contains_key(&id) || !self.varying[&id] || !seen.insert(id) {
+            if cost > 1000 || self.sources[id.index()].is_some() || !self.varying.contains(id) || !seen.insert(id) {
                 continue;
             }
             let node = self.graph.node(id);

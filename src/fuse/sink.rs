@@ -7,14 +7,51 @@
 use fuselet_ir::shape::{self, Shape};
 use fuselet_ir::{Graph, Half, Node, NodeId};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 /// The same graph with halves only on inputs and on `barriers` (by node index; values that will be arrays anyway), and
 /// where each node went. `shapes` are the shapes of `graph`'s nodes; labels follow.
 pub(super) fn sink_halves(graph: &Graph, shapes: &[Shape], barriers: &[bool]) -> (Graph, Vec<Option<NodeId>>) {
     let mut result = Graph::new();
+    result.reserve(graph.nodes().len());
     for name in graph.inputs() {
         result.input(name);
     }
+    let places = if has_halves(graph) { sink(graph, shapes, barriers, &mut result) } else { copy(graph, &mut result) };
+    let place = |id: NodeId| places[id.index()];
+    for output in graph.outputs() {
+        let node = place(output.node).expect("outputs were placed");
+        result.output(output.name.clone(), node);
+    }
+    for (id, label) in graph.labels() {
+        let arguments: Option<Vec<NodeId>> = label.arguments.iter().map(|argument| place(*argument)).collect();
+        if let (Some(id), Some(arguments)) = (place(id), arguments) {
+            result.set_label(id, label.text.clone(), &arguments);
+        }
+    }
+    (result, places)
+}
+
+/// Whether there is anything to move.
+pub(super) fn has_halves(graph: &Graph) -> bool {
+    graph.nodes().iter().any(|node| matches!(node, Node::Half { .. }))
+}
+
+/// Adds what some output needs as it is; says where each node went.
+fn copy(graph: &Graph, result: &mut Graph) -> Vec<Option<NodeId>> {
+    let live = graph.live();
+    let mut places: Vec<Option<NodeId>> = vec![None; graph.nodes().len()];
+    for id in graph.ids().filter(|id| live[id.index()]) {
+        let node = graph.node(id);
+        let place = |argument: &NodeId| places[argument.index()].expect("arguments come before users");
+        let arguments: SmallVec<[NodeId; 3]> = node.arguments().iter().map(place).collect();
+        places[id.index()] = Some(result.add(node.with_arguments(&arguments)));
+    }
+    places
+}
+
+/// Adds what some output needs, halves sunk; says where each node went.
+fn sink(graph: &Graph, shapes: &[Shape], barriers: &[bool], result: &mut Graph) -> Vec<Option<NodeId>> {
     // What to compute: a node of `graph` with a list of cuts still to apply, as (axis from the end, half).
     type Wanted = (NodeId, Vec<(usize, Half)>);
     let mut done: FxHashMap<Wanted, NodeId> = FxHashMap::default();
@@ -85,17 +122,5 @@ pub(super) fn sink_halves(graph: &Graph, shapes: &[Shape], barriers: &[bool]) ->
             stack.pop();
         }
     }
-    let place = |id: NodeId| done.get(&(id, Vec::new())).copied();
-    for output in graph.outputs() {
-        let node = place(output.node).expect("outputs were placed");
-        result.output(output.name.clone(), node);
-    }
-    for (id, label) in graph.labels() {
-        let arguments: Option<Vec<NodeId>> = label.arguments.iter().map(|argument| place(*argument)).collect();
-        if let (Some(id), Some(arguments)) = (place(id), arguments) {
-            result.set_label(id, label.text.clone(), &arguments);
-        }
-    }
-    let places = graph.ids().map(place).collect();
-    (result, places)
+    graph.ids().map(|id| done.get(&(id, Vec::new())).copied()).collect()
 }

@@ -102,6 +102,7 @@ pub fn rewrite(graph: &Graph, which: Rules) -> Rewritten {
 fn pass(old: &Graph, which: Rules, counts: &mut FxHashMap<&'static str, usize>) -> Graph {
     let live = old.live();
     let mut graph = Graph::with_inputs(old.inputs().to_vec());
+    graph.reserve(old.nodes().len());
     // The new id of every old node that is needed, and whether some old node has become a new one.
     let mut images: Vec<Option<NodeId>> = vec![None; old.nodes().len()];
     let mut taken: Vec<bool> = Vec::new();
