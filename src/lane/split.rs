@@ -81,21 +81,23 @@ fn best_cuts(program: &LaneProgram, uniform: &[bool], long_body: usize) -> Optio
     // Values kept over a cut at each place; `None` where one of them is no float.
     let mut kept: Vec<Option<usize>> = vec![None; values + 1];
     let last_uses = program.last_uses();
-    let mut ends = vec![Vec::new(); values + 1];
+    let is_float = |value: usize| program.instructions[value].result() == Some(LaneKind::Float);
     let (mut alive, mut not_floats) = (0usize, 0usize);
     for at in 0..values {
         let instruction = &program.instructions[at];
         operations[at + 1] = operations[at] + usize::from(instruction.is_operation() && !uniform[at]);
-        let end = last_uses[at].min(values);
-        if is_kept(program, uniform, at) && end > at {
-            ends[end].push(at);
+        if is_kept(program, uniform, at) && last_uses[at] > at {
             alive += 1;
-            not_floats += usize::from(instruction.result() != Some(LaneKind::Float));
+            not_floats += usize::from(!is_float(at));
         }
-        // What this instruction read last is not needed behind it.
-        for value in ends[at].drain(..) {
-            alive -= 1;
-            not_floats -= usize::from(program.instructions[value].result() != Some(LaneKind::Float));
+        // What this instruction reads last is not needed behind it.
+        let arguments = instruction.arguments();
+        for (place, value) in arguments.iter().enumerate() {
+            let again = arguments[..place].contains(value);
+            if last_uses[value.index()] == at && !again && is_kept(program, uniform, value.index()) {
+                alive -= 1;
+                not_floats -= usize::from(!is_float(value.index()));
+            }
         }
         kept[at + 1] = (not_floats == 0).then_some(alive);
     }
@@ -110,25 +112,24 @@ fn best_cuts(program: &LaneProgram, uniform: &[bool], long_body: usize) -> Optio
     let places: Vec<usize> =
         std::iter::once(0).chain((1..values).filter(narrow)).chain(std::iter::once(values)).collect();
     // The least cost of everything before each of these places, and where its last part begins.
+    let before: Vec<usize> = places.iter().map(|place| operations[*place]).collect();
     let mut best = vec![(0, 0); places.len()];
     for end in 1..places.len() {
         let kept_here = if places[end] == values { 0 } else { alive_at(places[end]) };
-        best[end] = (usize::MAX, 0);
-        for begin in (0..end).rev() {
-            let length = operations[places[end]] - operations[places[begin]];
-            let cost = best[begin].0 + body_cost(length, long_body) + LOOP + kept_here * KEEPING;
+        let mut least = (usize::MAX, 0);
+        for (begin, ((known, _), operations)) in best[..end].iter().zip(&before).enumerate().rev() {
+            let length = before[end] - operations;
+            let cost = known + body_cost(length, long_body) + LOOP + kept_here * KEEPING;
             // A part without operations is none.
-            if length > 0 && cost < best[end].0 {
-                best[end] = (cost, begin);
+            if length > 0 && cost < least.0 {
+                least = (cost, begin);
             }
             // Longer parts only cost more.
             if length > 2 * long_body {
                 break;
             }
         }
-        if best[end].0 == usize::MAX {
-            best[end] = best[end - 1];
-        }
+        best[end] = if least.0 == usize::MAX { best[end - 1] } else { least };
     }
     let mut cuts = Vec::new();
     let mut place = places.len() - 1;
@@ -153,28 +154,30 @@ impl Splitter<'_> {
         let count = self.cuts.len() + 1;
         // The last part that reads each value. Stores lie behind all cuts.
         let mut read_last = vec![0; total];
+        let mut part = 0;
         for (at, instruction) in program.instructions.iter().enumerate() {
+            part += usize::from(self.cuts.get(part) == Some(&at));
             for argument in instruction.arguments() {
-                read_last[argument.index()] = self.cuts.partition_point(|cut| *cut <= at);
+                read_last[argument.index()] = part;
             }
         }
         let mut slots: Vec<Option<usize>> = vec![None; total];
         // For each scratch operand the last part that reads it.
         let mut busy: Vec<usize> = Vec::new();
-        let mut met_in = vec![usize::MAX; total];
+        let mut wanted_in = vec![usize::MAX; total];
         let mut parts = Vec::with_capacity(count);
         for part in 0..count {
             let begin = if part == 0 { 0 } else { self.cuts[part - 1] };
             let end = self.cuts.get(part).copied().unwrap_or(total);
-            let mut writer = PartWriter::new(self.pass);
-            let own = |at: usize| !self.uniform[at] && !matches!(program.instructions[at], Instruction::Load { .. });
-            for at in self.wanted(begin, end, part, &mut met_in) {
+            let mut writer = PartWriter::new(self.pass, end - begin);
+            self.mark_wanted(begin, end, part, &mut wanted_in);
+            for at in (0..end).filter(|at| wanted_in[*at] == part) {
                 match slots[at] {
                     Some(slot) if at < begin => writer.load_kept(at, slot),
                     _ => writer.copy(at),
                 }
             }
-            for value in (begin..end).filter(|at| own(*at) && read_last[*at] > part) {
+            for value in (begin..end).filter(|at| !self.is_done_again(*at) && read_last[*at] > part) {
                 // Not one that this part reads: its loop stores a vector of it while others are still to be read.
                 let free = busy.iter().position(|last| *last < part);
                 let slot = free.unwrap_or_else(|| {
@@ -190,28 +193,25 @@ impl Splitter<'_> {
         Split { parts, scratch: busy.len() }
     }
 
-    /// The instructions a part consists of, in order: its own; and of earlier ones what is kept, what is uniform and what
-    /// is loaded, if it reads them.
-    fn wanted(&self, begin: usize, end: usize, part: usize, met_in: &mut [usize]) -> Vec<usize> {
-        let instructions = &self.pass.program.instructions;
-        let again = |at: usize| self.uniform[at] || matches!(instructions[at], Instruction::Load { .. });
-        let mut wanted: Vec<usize> = (begin..end).filter(|at| !again(*at)).collect();
-        let mut stack = wanted.clone();
-        while let Some(at) = stack.pop() {
-            // What is kept is read, not computed.
-            if at < begin && !again(at) {
-                continue;
-            }
-            for argument in instructions[at].arguments().iter().map(|argument| argument.index()) {
-                let elsewhere = argument < begin || again(argument);
-                if elsewhere && std::mem::replace(&mut met_in[argument], part) != part {
-                    wanted.push(argument);
-                    stack.push(argument);
+    /// Whether every part that needs an instruction's value makes it itself.
+    fn is_done_again(&self, at: usize) -> bool {
+        self.uniform[at] || matches!(self.pass.program.instructions[at], Instruction::Load { .. })
+    }
+
+    /// Marks the instructions a part consists of: its own; and of earlier ones what is kept, what is uniform and what is
+    /// loaded, if it reads them.
+    fn mark_wanted(&self, begin: usize, end: usize, part: usize, wanted_in: &mut [usize]) {
+        for at in (begin..end).filter(|at| !self.is_done_again(*at)) {
+            wanted_in[at] = part;
+        }
+        // From users to arguments, which come before them.
+        for at in (0..end).rev().filter(|at| *at >= begin || self.is_done_again(*at)) {
+            if wanted_in[at] == part {
+                for argument in self.pass.program.instructions[at].arguments() {
+                    wanted_in[argument.index()] = part;
                 }
             }
         }
-        wanted.sort_unstable();
-        wanted
     }
 }
 
@@ -226,9 +226,10 @@ struct PartWriter<'a> {
 }
 
 impl<'a> PartWriter<'a> {
-    fn new(pass: &'a Pass) -> PartWriter<'a> {
+    fn new(pass: &'a Pass, instructions: usize) -> PartWriter<'a> {
         let places = vec![Value::from_index(0); pass.program.instructions.len()];
-        PartWriter { pass, instructions: Vec::new(), places, operands: Vec::new(), sources: Vec::new() }
+        let instructions = Vec::with_capacity(instructions);
+        PartWriter { pass, instructions, places, operands: Vec::new(), sources: Vec::new() }
     }
 
     /// The part's own operand for an operand of the whole pass, added if it is new.
