@@ -42,6 +42,9 @@ pub enum CodeMemoryError {
 /// number of spans.
 pub type PassFunction = unsafe extern "C" fn(*const OperandArgument, usize, usize);
 
+/// Room that is left for what brings a function to its alignment, when several are published.
+const PADDED: usize = 64;
+
 /// A function in executable memory of its own.
 pub struct Executable {
     function: PassFunction,
@@ -70,21 +73,29 @@ impl Executable {
         if codes.iter().any(|code| code.as_ref().is_empty()) {
             return Err(CodeMemoryError::Empty);
         }
+        // One function to the module: it would give each a mapping of its own where they do not fit one page.
+        let mut bytes: Vec<u8> = Vec::with_capacity(codes.iter().map(|code| code.as_ref().len() + PADDED).sum());
+        let mut places = Vec::with_capacity(codes.len());
+        for code in codes {
+            bytes.resize(bytes.len().next_multiple_of(alignment as usize), 0);
+            places.push(bytes.len());
+            bytes.extend_from_slice(code.as_ref());
+        }
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
         let isa = host()?;
         let mut memory = OwnedModule::new(isa.clone());
         let refused = |error: ModuleError| CodeMemoryError::Refused(error.to_string());
-        // The signature is a formality: nothing inside the module calls the functions.
+        // The signature is a formality: nothing inside the module calls the function.
         let signature = Signature::new(CallConv::triple_default(isa.triple()));
-        let mut functions = Vec::with_capacity(codes.len());
-        for code in codes {
-            let id = memory.0.declare_anonymous_function(&signature).map_err(refused)?;
-            memory.0.define_function_bytes(id, alignment, code.as_ref(), &[]).map_err(refused)?;
-            functions.push(id);
-        }
+        let id = memory.0.declare_anonymous_function(&signature).map_err(refused)?;
+        memory.0.define_function_bytes(id, alignment, &bytes, &[]).map_err(refused)?;
         memory.0.finalize_definitions().map_err(refused)?;
-        let entries: Vec<*const u8> = functions.iter().map(|id| memory.0.get_finalized_function(*id)).collect();
+        let start = memory.0.get_finalized_function(id);
         let memory = Arc::new(memory);
-        let published = entries.into_iter().zip(codes).map(|(entry, code)| {
+        let published = places.into_iter().zip(codes).map(|(place, code)| {
+            let entry = start.wrapping_add(place);
             // SAFETY: a pointer to code is as large as a function pointer on every target Cranelift has, and not null.
             // That the bytes are a function of this type is what the caller of `call` vouches for.
             let function = unsafe { std::mem::transmute::<*const u8, PassFunction>(entry) };
