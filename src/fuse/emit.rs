@@ -6,6 +6,7 @@ use crate::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass
 use crate::lower;
 use fuselet_ir::{Graph, Kind, Node, NodeId, Reduction};
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 /// How a pass along a row goes over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -177,7 +178,7 @@ fn compute(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHa
     match graph.node(node) {
         Node::Constant(bits) => builder.number(f64::from_bits(*bits)),
         Node::Elementwise { op, arguments } => {
-            let arguments: Vec<Value> = arguments.iter().map(|argument| values[argument]).collect();
+            let arguments: SmallVec<[Value; 3]> = arguments.iter().map(|argument| values[argument]).collect();
             lower::lower(builder, *op, &arguments)
         }
         // A reduction over axes of length 1 is its argument (a zero as +0, like every result of a reduction); the

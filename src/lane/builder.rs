@@ -6,7 +6,10 @@
 
 use super::{Combine, Instruction, LaneKind, LaneOp, LaneProgram, OperandId, Shift, Value};
 use crate::dtype::Dtype;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
+/// Room for so many instructions is made at once: a few activations, constants and dead values included.
+const USUAL_LENGTH: usize = 224;
 
 /// Builds one [`LaneProgram`].
 #[derive(Debug)]
@@ -21,7 +24,8 @@ pub struct LaneBuilder {
 impl LaneBuilder {
     /// A builder for lanes of `dtype`, for machines with (`fma`) or without a fused multiply-add.
     pub fn new(dtype: Dtype, fma: bool) -> LaneBuilder {
-        LaneBuilder { dtype, fma, instructions: Vec::new(), known: FxHashMap::default(), sinks: Vec::new() }
+        let known = FxHashMap::with_capacity_and_hasher(USUAL_LENGTH, FxBuildHasher);
+        LaneBuilder { dtype, fma, instructions: Vec::with_capacity(USUAL_LENGTH), known, sinks: Vec::new() }
     }
 
     /// The dtype of float lanes.
@@ -61,12 +65,11 @@ impl LaneBuilder {
     }
 
     fn push(&mut self, instruction: Instruction) -> Value {
-        if let Some(value) = self.known.get(&instruction) {
-            return *value;
+        let next = Value::from_index(self.instructions.len());
+        let value = *self.known.entry(instruction).or_insert(next);
+        if value == next {
+            self.instructions.push(instruction);
         }
-        let value = Value::from_index(self.instructions.len());
-        self.instructions.push(instruction);
-        self.known.insert(instruction, value);
         value
     }
 

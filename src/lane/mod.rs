@@ -20,6 +20,7 @@ pub use split::{MOST_SCRATCH, Part, PartOperand, Split, split};
 pub use verify::LaneError;
 
 use crate::dtype::Dtype;
+use std::hash::{Hash, Hasher};
 
 /// A value of a program: the place of the instruction that makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,7 +64,7 @@ pub enum Shift {
 }
 
 /// One instruction; its place in the program is the [`Value`] it makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instruction {
     /// The same bits in every lane.
     Constant {
@@ -109,6 +110,25 @@ pub enum Instruction {
         /// What.
         value: Value,
     },
+}
+
+/// By two words: programs are hash-consed and are keys of the cache of code, so this is done often.
+impl Hash for Instruction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let words = |tag: u8, kind: u8, high: u32, low: u64| {
+            [u64::from(tag) | u64::from(kind) << 8 | u64::from(high) << 32, low]
+        };
+        let pair = |first: u32, second: u32| u64::from(first) << 32 | u64::from(second);
+        let words = match *self {
+            Instruction::Constant { kind, bits } => words(0, kind as u8, 0, bits),
+            Instruction::Load { operand } => words(1, 0, operand.0, 0),
+            Instruction::Apply { op, arguments: [a, b, c] } => words(2, op as u8, a.0, pair(b.0, c.0)),
+            Instruction::Shift { direction, value, count } => words(3, direction as u8, value.0, count.into()),
+            Instruction::Store { operand, value } => words(4, 0, operand.0, value.0.into()),
+            Instruction::Accumulate { operand, combine, value } => words(5, combine as u8, operand.0, value.0.into()),
+        };
+        words.into_iter().for_each(|word| state.write_u64(word));
+    }
 }
 
 impl Instruction {
