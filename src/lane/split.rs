@@ -50,6 +50,8 @@ const KEEPING: usize = 3;
 const LOOP: usize = 4;
 /// Passes that would need more scratch operands than this stay whole: tiles would be short.
 pub const MOST_SCRATCH: usize = 32;
+/// Stands for the values kept over a cut that cannot be.
+const TOO_MANY: usize = usize::MAX;
 
 /// Cuts a pass if it has more than `long_body` operations, and if it gains by it. Parts get little longer than that.
 pub fn split(pass: &Pass, long_body: usize) -> Option<Split> {
@@ -73,19 +75,30 @@ fn body_cost(operations: usize, long_body: usize) -> usize {
     operations + operations.saturating_sub(long_body)
 }
 
+/// A place where a cut may be.
+#[derive(Clone, Copy)]
+struct Cut {
+    place: usize,
+    /// Operations before it.
+    operations: usize,
+    /// The least cost of everything before it.
+    cost: usize,
+    /// The cut where the last part before it begins, at that cost.
+    before: usize,
+}
+
 /// The places of the cuts that cost least: a cut at `i` is before instruction `i`. `None` if none is worth it.
 fn best_cuts(program: &LaneProgram, uniform: &[bool], long_body: usize) -> Option<Vec<usize>> {
     let values = program.instructions.iter().take_while(|instruction| instruction.result().is_some()).count();
-    // Operations before each place.
-    let mut operations = vec![0; values + 1];
-    // Values kept over a cut at each place; `None` where one of them is no float.
-    let mut kept: Vec<Option<usize>> = vec![None; values + 1];
-    let last_uses = program.last_uses();
     let is_float = |value: usize| program.instructions[value].result() == Some(LaneKind::Float);
-    let (mut alive, mut not_floats) = (0usize, 0usize);
-    for at in 0..values {
-        let instruction = &program.instructions[at];
-        operations[at + 1] = operations[at] + usize::from(instruction.is_operation() && !uniform[at]);
+    let last_uses = program.last_uses();
+    // At each place the operations before it, and the values kept over a cut there; all too many where one of them is no
+    // float.
+    let mut places: Vec<(usize, usize)> = Vec::with_capacity(values + 1);
+    places.push((0, TOO_MANY));
+    let (mut operations, mut alive, mut not_floats) = (0usize, 0usize, 0usize);
+    for (at, instruction) in program.instructions[..values].iter().enumerate() {
+        operations += usize::from(instruction.is_operation() && !uniform[at]);
         if is_kept(program, uniform, at) && last_uses[at] > at {
             alive += 1;
             not_floats += usize::from(!is_float(at));
@@ -99,46 +112,46 @@ fn best_cuts(program: &LaneProgram, uniform: &[bool], long_body: usize) -> Optio
                 not_floats -= usize::from(!is_float(value.index()));
             }
         }
-        kept[at + 1] = (not_floats == 0).then_some(alive);
+        places.push((operations, if not_floats == 0 { alive } else { TOO_MANY }));
     }
     // Where a cut may be: where no more values are alive than a place before and a place behind; and the ends.
-    let alive_at = |place: usize| kept[place].unwrap_or(usize::MAX);
-    let narrow = |place: &usize| {
-        operations[*place] > 0
-            && kept[*place].is_some()
-            && alive_at(*place) <= alive_at(*place - 1)
-            && alive_at(*place) <= alive_at(*place + 1)
-    };
-    let places: Vec<usize> =
-        std::iter::once(0).chain((1..values).filter(narrow)).chain(std::iter::once(values)).collect();
-    // The least cost of everything before each of these places, and where its last part begins.
-    let before: Vec<usize> = places.iter().map(|place| operations[*place]).collect();
-    let mut best = vec![(0, 0); places.len()];
-    for end in 1..places.len() {
-        let kept_here = if places[end] == values { 0 } else { alive_at(places[end]) };
-        let mut least = (usize::MAX, 0);
-        for (begin, ((known, _), operations)) in best[..end].iter().zip(&before).enumerate().rev() {
-            let length = before[end] - operations;
-            let cost = known + body_cost(length, long_body) + LOOP + kept_here * KEEPING;
+    let mut cuts: Vec<Cut> = Vec::with_capacity(64);
+    cuts.push(Cut { place: 0, operations: 0, cost: 0, before: 0 });
+    for place in 1..=values {
+        let (operations, kept) = places[place];
+        let last = place == values;
+        let narrow = |&(_, neighbour): &(usize, usize)| kept <= neighbour;
+        let may_be = || kept < TOO_MANY && narrow(&places[place - 1]) && narrow(&places[place + 1]);
+        if !last && (operations == 0 || !may_be()) {
+            continue;
+        }
+        // The least cost of everything before it, and where its last part begins.
+        let own = LOOP + if last { 0 } else { kept * KEEPING };
+        let mut least: Option<(usize, usize)> = None;
+        for (before, cut) in cuts.iter().enumerate().rev() {
+            let length = operations - cut.operations;
+            let cost = cut.cost + body_cost(length, long_body) + own;
             // A part without operations is none.
-            if length > 0 && cost < least.0 {
-                least = (cost, begin);
+            if length > 0 && least.is_none_or(|least| cost < least.0) {
+                least = Some((cost, before));
             }
             // Longer parts only cost more.
             if length > 2 * long_body {
                 break;
             }
         }
-        best[end] = if least.0 == usize::MAX { best[end - 1] } else { least };
+        let before = cuts[cuts.len() - 1];
+        let (cost, before) = least.unwrap_or((before.cost, before.before));
+        cuts.push(Cut { place, operations, cost, before });
     }
-    let mut cuts = Vec::new();
-    let mut place = places.len() - 1;
-    while best[place].1 > 0 {
-        place = best[place].1;
-        cuts.push(places[place]);
+    let mut best = Vec::new();
+    let mut last = cuts[cuts.len() - 1];
+    while last.before > 0 {
+        last = cuts[last.before];
+        best.push(last.place);
     }
-    cuts.reverse();
-    (!cuts.is_empty()).then_some(cuts)
+    best.reverse();
+    (!best.is_empty()).then_some(best)
 }
 
 struct Splitter<'a> {
