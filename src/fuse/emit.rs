@@ -117,6 +117,7 @@ pub fn emit(
             }
         }
         let mut values = shared.clone();
+        values.reserve(pass.nodes.len() + pass.loads.len());
         for (slot, node) in &pass.loads {
             if values.contains_key(node) {
                 continue;

@@ -11,7 +11,7 @@ use super::target::{Simd, Target};
 use crate::dtype::Dtype;
 use crate::lane::{Instruction, LaneKind, LaneOp, Layout, Pass, Shift};
 use iced_x86::Code;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// `roundps` immediates: the direction, with the inexact exception suppressed.
 const TO_EVEN: u8 = 0x8;
@@ -98,7 +98,7 @@ impl<'pass> Selector<'pass> {
             readers,
             places: vec![Place::Nowhere; instructions.len()],
             loaded: vec![None; pass.operands.len()],
-            constants: FxHashMap::default(),
+            constants: FxHashMap::with_capacity_and_hasher(32, FxBuildHasher),
             selection,
         }
     }
