@@ -117,6 +117,7 @@ fn best_cuts(program: &LaneProgram, uniform: &[bool], long_body: usize) -> Optio
     // Where a cut may be: where no more values are alive than a place before and a place behind; and the ends.
     let mut cuts: Vec<Cut> = Vec::with_capacity(64);
     cuts.push(Cut { place: 0, operations: 0, cost: 0, before: 0 });
+    let mut first = 0;
     for place in 1..=values {
         let (operations, kept) = places[place];
         let last = place == values;
@@ -127,31 +128,34 @@ fn best_cuts(program: &LaneProgram, uniform: &[bool], long_body: usize) -> Optio
         }
         // The least cost of everything before it, and where its last part begins.
         let own = LOOP + if last { 0 } else { kept * KEEPING };
-        let mut least: Option<(usize, usize)> = None;
-        for (before, cut) in cuts.iter().enumerate().rev() {
-            let length = operations - cut.operations;
-            let cost = cut.cost + body_cost(length, long_body) + own;
-            // A part without operations is none.
-            if length > 0 && least.is_none_or(|least| cost < least.0) {
-                least = Some((cost, before));
-            }
-            // Longer parts only cost more.
-            if length > 2 * long_body {
-                break;
+        let is_long = |cut: &Cut| operations - cut.operations > 2 * long_body;
+        // Longer parts only cost more, and a part without operations is none.
+        while cuts.get(first + 1).is_some_and(is_long) {
+            first += 1;
+        }
+        let end = cuts.partition_point(|cut| cut.operations < operations);
+        let mut best = Cut { place, operations, cost: usize::MAX, before: 0 };
+        for (before, cut) in (first..end).zip(&cuts[first..end]) {
+            let cost = cut.cost + body_cost(operations - cut.operations, long_body) + own;
+            // Of equals the shortest part.
+            if cost <= best.cost {
+                (best.cost, best.before) = (cost, before);
             }
         }
-        let before = cuts[cuts.len() - 1];
-        let (cost, before) = least.unwrap_or((before.cost, before.before));
-        cuts.push(Cut { place, operations, cost, before });
+        if first == end {
+            let before = cuts[cuts.len() - 1];
+            (best.cost, best.before) = (before.cost, before.before);
+        }
+        cuts.push(best);
     }
-    let mut best = Vec::new();
+    let mut chosen = Vec::new();
     let mut last = cuts[cuts.len() - 1];
     while last.before > 0 {
         last = cuts[last.before];
-        best.push(last.place);
+        chosen.push(last.place);
     }
-    best.reverse();
-    (!best.is_empty()).then_some(best)
+    chosen.reverse();
+    (!chosen.is_empty()).then_some(chosen)
 }
 
 struct Splitter<'a> {
