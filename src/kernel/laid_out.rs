@@ -30,7 +30,7 @@ pub(super) struct LaidOutKernel {
 enum KeptLoops {
     Elementwise {
         compiled: Compiled,
-        nest: Nest,
+        nest: Box<Nest>,
     },
     Rows {
         loops: Box<RowLoops>,
@@ -76,7 +76,7 @@ impl LaidOutKernel {
             let slots = &plan.stages[0].along.slots;
             let buffers = slots.iter().map(|slot| plan.buffer(*slot)).collect::<Option<_>>()?;
             let pointers = Pointers(bounds.iter().map(|bound| bound.pointer).collect());
-            (KeptLoops::Elementwise { compiled: compiled.clone(), nest }, buffers, pointers)
+            (KeptLoops::Elementwise { compiled: compiled.clone(), nest: Box::new(nest) }, buffers, pointers)
         };
         let mut operands = SmallVec::new();
         for (buffer, pointer) in buffers.into_iter().zip(&pointers.0) {
