@@ -261,3 +261,80 @@ fn an_output_that_reaches_into_an_input_is_refused_after_a_layout_was_met() {
         assert!(matches!(strided(2), Err(CallError::Overlap { .. })));
     }
 }
+
+/// Row kernels keep values in the memory of their output, but not where that is an input they still read.
+#[test]
+fn row_functions_are_known_again_in_place_and_not() {
+    let texts = [
+        "softmax(x)",
+        "log_softmax(x)",
+        "x * scale + mask |> softmax |> * x",
+        "layer_norm(x) * mask",
+        "sparsemax(x)",
+        "softmax(x, axis = 0) + mask",
+        "sum(x, axis = -1) * x",
+    ];
+    for text in texts {
+        let kept = engine().compile(text).expect("it is valid");
+        for columns in [3, 20, 130, 300] {
+            let shape = [5, columns];
+            let (start, mask) = (ramp(5 * columns, 0.05), ramp(5 * columns, -0.03));
+            let mask = TensorRef::new(&mask, &shape).expect("it fits");
+            let others = |f: &fuselet::Fused| -> Vec<(&'static str, f32)> {
+                f.inputs().iter().filter(|name| *name == "scale").map(|_| ("scale", 0.5)).collect()
+            };
+            let call = |f: &fuselet::Fused, in_place: bool| {
+                let numbers = others(f);
+                let mut inputs: Vec<(&str, &dyn Input)> = Vec::new();
+                let x = TensorRef::new(&start, &shape).expect("it fits");
+                for name in f.inputs() {
+                    match name.as_str() {
+                        "x" if !in_place => inputs.push(("x", &x)),
+                        "scale" => inputs.push(("scale", &numbers[0].1)),
+                        "mask" => inputs.push(("mask", &mask)),
+                        _ => {}
+                    }
+                }
+                let mut out = if in_place { start.clone() } else { vec![0.0; start.len()] };
+                let mut view = TensorMut::new(&mut out, &shape).expect("it fits");
+                if in_place {
+                    f.call_in_place(("x", &mut view), &inputs).expect("the call fits");
+                } else {
+                    f.call(&inputs, &mut view).expect("the call fits");
+                }
+                bits(&out)
+            };
+            let expected = call(&engine().compile(text).expect("it is valid"), false);
+            for in_place in [false, false, true, true, false, true] {
+                assert_eq!(call(&kept, in_place), expected, "{text}, {columns} columns, in place: {in_place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn raw_calls_of_row_functions_work_in_place_and_not() {
+    let text = "x * 0.5 |> softmax |> * x";
+    for engine in [engine(), Engine::builder().threads(1).build().expect("an engine can be made")] {
+        let f = engine.compile(text).expect("it is valid");
+        let start = ramp(3 * 200, 0.01);
+        let view = TensorRef::new(&start, &[3, 200]).expect("it fits");
+        let mut expected = vec![0.0f32; start.len()];
+        f.call(&[("x", &view)], &mut TensorMut::new(&mut expected, &[3, 200]).expect("it fits"))
+            .expect("the call fits");
+        let kernel = f.kernel_for(&fuselet::Signature::new().with_input("x", &view)).expect("the signature fits");
+        for _ in 0..2 {
+            let mut apart = vec![0.0f32; start.len()];
+            let mut same = start.clone();
+            let pointer: *mut u8 = same.as_mut_ptr().cast();
+            assert!(kernel.allows_in_place(0, 0));
+            // SAFETY: the arrays are those of the signature; the output is the input's very array, or none of them.
+            unsafe {
+                kernel.call_raw(&[start.as_ptr().cast()], &[apart.as_mut_ptr().cast()]).expect("there is memory");
+                kernel.call_raw(&[pointer.cast_const()], &[pointer]).expect("there is memory");
+            }
+            assert_eq!(bits(&apart), bits(&expected));
+            assert_eq!(bits(&same), bits(&expected));
+        }
+    }
+}

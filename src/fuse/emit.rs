@@ -1,6 +1,6 @@
 //! Writes a pass of the plan as a lane program, once the layouts of its operands are known.
 
-use super::plan::{KernelPlan, PassPlan, Slot, Stage};
+use super::plan::{Extent, KernelPlan, PassPlan, Slot, Stage};
 use crate::dtype::Dtype;
 use crate::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Value};
 use crate::lower;
@@ -55,15 +55,23 @@ pub(crate) fn sums(stage: &Stage) -> bool {
 /// The sources to fetch into a cache during the pass along the row of a stage, which they are not read by; and whether they are
 /// wanted for this row, or else for the next batch of rows.
 ///
-/// The last pass that sums is where most is computed, and memory has least to do.
+/// The last pass that sums is where most is computed, and memory has least to do. What is the same for all rows stays in a
+/// cache by itself.
 pub(crate) fn prefetched(kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = (usize, bool)> {
     let last_sum = kernel.stages.iter().rposition(sums);
     let first_read = |source| kernel.stages.iter().position(|stage| stage.along.slots.contains(&Slot::Source(source)));
     let sources = if last_sum == Some(stage) { 0..kernel.sources.len() } else { 0..0 };
-    sources.filter(|source| kernel.sources[*source].varying).filter_map(move |source| {
+    sources.filter(|source| differs_from_row_to_row(kernel, *source)).filter_map(move |source| {
         let first = first_read(source)?;
         (first != stage).then_some((source, first > stage))
     })
+}
+
+fn differs_from_row_to_row(kernel: &KernelPlan, source: usize) -> bool {
+    let dimensions = &kernel.sources[source].dimensions;
+    let before = kernel.domain.len() - dimensions.len();
+    let across = |at: &usize| !kernel.axes.contains(&(before + at));
+    (0..dimensions.len()).filter(across).any(|at| dimensions[at] != Extent::One)
 }
 
 /// Writes a pass of a stage of a kernel, for lanes of a dtype, on a machine with or without fma. `layouts` has one entry for
