@@ -6,6 +6,8 @@
 //! against 1.25 at 512, on a Zen 4). A cut costs a store and a load that stay in L1, a few percent of what lies
 //! between two cuts.
 //!
+//! Bodies of several chains side by side (four elements of a row, say) are not cut: they keep the units busy by themselves.
+//!
 //! A cut lies between two instructions of a program. What is made before it and read behind it is *kept*, one scratch
 //! operand a value. Loads and what is uniform along the span are done again where they are needed; masks and integers
 //! are never kept, so there are places where no cut is possible. Where to cut is decided by least cost, by dynamic
@@ -53,9 +55,10 @@ pub const MOST_SCRATCH: usize = 32;
 /// Stands for the values kept over a cut that cannot be.
 const TOO_MANY: usize = usize::MAX;
 
-/// Cuts a pass if it has more than `long_body` operations, and if it gains by it. Parts get little longer than that.
+/// Cuts a pass if it has more than `long_body` operations, most of them one behind the other, and if it gains by it. Parts get
+/// little longer than that.
 pub fn split(pass: &Pass, long_body: usize) -> Option<Split> {
-    let long = pass.program.operation_count() > long_body;
+    let long = pass.program.operation_count() > long_body && 3 * longest_chain(&pass.program) > 2 * long_body;
     if !long || pass.operands.iter().any(|operand| operand.role == Role::Accumulate) {
         return None;
     }
@@ -63,6 +66,16 @@ pub fn split(pass: &Pass, long_body: usize) -> Option<Split> {
     let cuts = best_cuts(&pass.program, &uniform, long_body)?;
     let split = Splitter { pass, uniform: &uniform, cuts: &cuts }.split();
     (split.scratch <= MOST_SCRATCH).then_some(split)
+}
+
+/// The most operations that wait for each other.
+fn longest_chain(program: &LaneProgram) -> usize {
+    let mut chains: Vec<usize> = Vec::with_capacity(program.instructions.len());
+    for instruction in &program.instructions {
+        let waits = instruction.arguments().iter().map(|argument| chains[argument.index()]).max().unwrap_or(0);
+        chains.push(waits + usize::from(instruction.is_operation()));
+    }
+    chains.into_iter().max().unwrap_or(0)
 }
 
 /// Whether a value that is needed behind a cut has to be kept: it is neither done again nor a constant.
