@@ -52,18 +52,21 @@ pub(crate) fn sums(stage: &Stage) -> bool {
     stage.reductions.iter().any(|r| r.kept.is_none() && combine_of(r.reduction) == Combine::Sum)
 }
 
-/// The sources to fetch into a cache during the pass along the row of a stage, which they are not read by; and whether they are
-/// wanted for this row, or else for the next batch of rows.
+/// What to fetch into a cache during the pass along the row of a stage, which does not use it; and whether it is wanted for this
+/// row, or else for the next batch of rows.
 ///
 /// The last pass that sums is where most is computed, and memory has least to do. What is the same for all rows stays in a
-/// cache by itself.
-pub(crate) fn prefetched(kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = (usize, bool)> {
-    let last_sum = kernel.stages.iter().rposition(sums);
-    let first_read = |source| kernel.stages.iter().position(|stage| stage.along.slots.contains(&Slot::Source(source)));
-    let sources = if last_sum == Some(stage) { 0..kernel.sources.len() } else { 0..0 };
-    sources.filter(|source| differs_from_row_to_row(kernel, *source)).filter_map(move |source| {
-        let first = first_read(source)?;
-        (first != stage).then_some((source, first > stage))
+/// cache by itself, and kept values may lie where a sink is.
+pub(crate) fn prefetched(kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = (Slot, bool)> {
+    let here = kernel.stages.iter().rposition(sums) == Some(stage);
+    let sources = (0..kernel.sources.len()).filter(|at| differs_from_row_to_row(kernel, *at)).map(Slot::Source);
+    let sinks =
+        (0..kernel.sinks.len()).filter(|at| kernel.kept.is_empty() && kernel.sinks[*at].varying).map(Slot::Sink);
+    let slots: SmallVec<[Slot; 8]> = if here { sources.chain(sinks).collect() } else { SmallVec::new() };
+    slots.into_iter().filter_map(move |slot| {
+        let first = kernel.stages.iter().position(|stage| stage.along.slots.contains(&slot))?;
+        let earlier = matches!(slot, Slot::Source(_)) && first < stage;
+        (earlier || first > stage).then_some((slot, first > stage))
     })
 }
 
@@ -71,7 +74,7 @@ fn differs_from_row_to_row(kernel: &KernelPlan, source: usize) -> bool {
     let dimensions = &kernel.sources[source].dimensions;
     let before = kernel.domain.len() - dimensions.len();
     let across = |at: &usize| !kernel.axes.contains(&(before + at));
-    (0..dimensions.len()).filter(across).any(|at| dimensions[at] != Extent::One)
+    kernel.sources[source].varying && (0..dimensions.len()).filter(across).any(|at| dimensions[at] != Extent::One)
 }
 
 /// Writes a pass of a stage of a kernel, for lanes of a dtype, on a machine with or without fma. `layouts` has one entry for
@@ -155,8 +158,8 @@ pub fn emit(
         bodies.push(values);
     }
     if form == Form::SpanOfFours {
-        for (source, _) in prefetched(kernel, number) {
-            let name = format!("{} ahead", slot_name(graph, kernel, Slot::Source(source)));
+        for (slot, _) in prefetched(kernel, number) {
+            let name = format!("{} ahead", slot_name(graph, kernel, slot));
             operands.push(Operand { role: Role::Prefetch, dtype, layout: Layout::Cyclic, name });
         }
     }

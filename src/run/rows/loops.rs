@@ -415,9 +415,14 @@ impl Preparation<'_> {
             }
         }
         if cut.form(view.form) == Form::SpanOfFours {
-            for (source, this_row) in fuse::prefetched(view.plan, stage) {
-                let [along, row] = [view.row_strides[source], view.batch_strides[source]];
-                let mut argument = view.of_operand(source, along, row);
+            for (slot, this_row) in fuse::prefetched(view.plan, stage) {
+                let operand = match slot {
+                    Slot::Sink(at) => view.sink(at),
+                    Slot::Source(at) => at,
+                    _ => unreachable!("only arrays are prefetched"),
+                };
+                let [along, row] = [view.row_strides[operand], view.batch_strides[operand]];
+                let mut argument = view.of_operand(operand, along, row);
                 argument.offset = along * cut.first as isize + if this_row { 0 } else { row * view.batch as isize };
                 self.loops.arguments.push(argument);
             }
