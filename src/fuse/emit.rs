@@ -1,5 +1,6 @@
 //! Writes a pass of the plan as a lane program, once the layouts of its operands are known.
 
+use super::partition::node_cost;
 use super::plan::{Extent, KernelPlan, PassPlan, Slot, Stage};
 use crate::dtype::Dtype;
 use crate::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Value};
@@ -52,13 +53,18 @@ pub(crate) fn sums(stage: &Stage) -> bool {
     stage.reductions.iter().any(|r| r.kept.is_none() && combine_of(r.reduction) == Combine::Sum)
 }
 
+/// Lane ops, roughly, from which on a pass may prefetch: in layer_norm, whose sum of squares is three ops, it would cost a
+/// third of the time where all is cached.
+const WORK_TO_PREFETCH: usize = 10;
+
 /// What to fetch into a cache during the pass along the row of a stage, which does not use it; and whether it is wanted for this
 /// row, or else for the next batch of rows.
 ///
-/// The last pass that sums is where most is computed, and memory has least to do. What is the same for all rows stays in a
+/// That is the last pass that sums, if it computes enough for memory to have little to do. What is the same for all rows stays in a
 /// cache by itself, and kept values may lie where a sink is.
-pub(crate) fn prefetched(kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = (Slot, bool)> {
-    let here = kernel.stages.iter().rposition(sums) == Some(stage);
+pub(crate) fn prefetched(graph: &Graph, kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = (Slot, bool)> {
+    let work = || -> usize { kernel.stages[stage].along.nodes.iter().map(|node| node_cost(graph.node(*node))).sum() };
+    let here = kernel.stages.iter().rposition(sums) == Some(stage) && work() >= WORK_TO_PREFETCH;
     let sources = (0..kernel.sources.len()).filter(|at| differs_from_row_to_row(kernel, *at)).map(Slot::Source);
     let sinks =
         (0..kernel.sinks.len()).filter(|at| kernel.kept.is_empty() && kernel.sinks[*at].varying).map(Slot::Sink);
@@ -158,7 +164,7 @@ pub fn emit(
         bodies.push(values);
     }
     if form == Form::SpanOfFours {
-        for (slot, _) in prefetched(kernel, number) {
+        for (slot, _) in prefetched(graph, kernel, number) {
             let name = format!("{} ahead", slot_name(graph, kernel, slot));
             operands.push(Operand { role: Role::Prefetch, dtype, layout: Layout::Cyclic, name });
         }

@@ -415,7 +415,7 @@ impl Preparation<'_> {
             }
         }
         if cut.form(view.form) == Form::SpanOfFours {
-            for (slot, this_row) in fuse::prefetched(view.plan, stage) {
+            for (slot, this_row) in fuse::prefetched(&self.prepared.plan.graph, view.plan, stage) {
                 let operand = match slot {
                     Slot::Sink(at) => view.sink(at),
                     Slot::Source(at) => at,
