@@ -22,9 +22,9 @@ const SHORT_ROW: usize = 16;
 /// Rows from this length on are split over threads where there are fewer rows than threads. Threads are woken for every stage:
 /// with two of them, softmax of 200 000 elements takes longer than with one, softmax of a million less.
 const SPLIT_ROW: usize = 1 << 19;
-/// Kept values of a batch of whole rows should not exceed half of a first-level cache: what they are made of is there, too.
-const SPAN_BYTES: usize = 16 << 10;
-/// The same for strips: part of a second-level cache. Wider strips mean fewer calls of code: softmax over axis 1 of
+/// What a batch of whole rows is in memory should not exceed a first-level cache: what is read, kept and written of them.
+const SPAN_BYTES: usize = 32 << 10;
+/// Kept values of a strip should not exceed part of a second-level cache. Wider strips mean fewer calls of code: softmax over axis 1 of
 /// (32, 64, 56, 56) takes 1.5 ns an element with strips of 1024 lanes, 2.5 with 256, 3.1 with 128.
 const STRIP_BYTES: usize = 256 << 10;
 /// A batch has at most this many rows (and a strip this many lanes), however short they are.
@@ -222,7 +222,15 @@ pub(crate) fn lay_out(
     // Too few rows for all threads: each row is split, if it is long.
     let split = form == Form::Span && longest < parts && row_length >= SPLIT_ROW;
     let row_parts = if split { parts } else { 1 };
-    let batch = batch_rows(plan, form, row_length, size).min(batched).max(1);
+    let streams = match form {
+        Form::Span => {
+            let moves = |at: &usize| row_strides[*at] != 0 && batch_strides[*at] != 0;
+            let sinks = plan.sinks.iter().filter(|sink| sink.varying).count();
+            (0..bounds.len()).filter(moves).count() + plan.kept.len().saturating_sub(sinks)
+        }
+        _ => plan.kept.len(),
+    };
+    let batch = batch_rows(form, row_length.saturating_mul(streams.max(1) * size)).min(batched).max(1);
     let (places, scratch_bytes) = lay_scratch_out(plan, form, row_length, batch, size, packed.is_some())?;
     let homes = SmallVec::new();
     let mut view = View { plan, form, size, row_length, batch, row_strides, batch_strides, homes, places };
@@ -272,14 +280,14 @@ pub(super) fn varies(plan: &KernelPlan, operand: usize) -> bool {
     }
 }
 
-fn batch_rows(plan: &KernelPlan, form: Form, row_length: usize, size: usize) -> usize {
+/// How many rows of so many bytes make a batch.
+fn batch_rows(form: Form, row_bytes: usize) -> usize {
     let (budget, least) = match form {
         Form::Span => (SPAN_BYTES, 1),
         // A strip must fill vectors, whatever the row's length.
         _ => (STRIP_BYTES, 32),
     };
-    let streams = plan.kept.len().max(1) * size;
-    (budget / (row_length.max(1).saturating_mul(streams))).clamp(least, MOST_ROWS)
+    (budget / row_bytes.max(1)).clamp(least, MOST_ROWS)
 }
 
 fn lay_scratch_out(
