@@ -22,6 +22,8 @@ mod batch;
 mod finish;
 mod loops;
 mod pack;
+mod places;
+mod prepare;
 mod span;
 mod strip;
 

@@ -1,19 +1,20 @@
-//! Laying a row kernel out: its form, its batches, the code of every pass, and what its arguments are.
+//! Laying a row kernel out: its form, its batches, where its values are kept.
 //!
 //! Nothing here is an address. An argument says from what it is reckoned ([`Base`]): from the first element that a source or
 //! sink has in the batch, or from the beginning of scratch.
 
-use super::{BLOCK, GROUP, span, strip};
+use super::GROUP;
+use super::places::{self, Places};
+use super::prepare::Preparation;
 use crate::backend::Code;
 use crate::dtype::Dtype;
 use crate::engine::Engine;
-use crate::fuse::{self, Form, KernelPlan, PassPlan, Slot};
-use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout, Role};
+use crate::fuse::{self, Form, KernelPlan, Slot};
 use crate::run::Arrays;
 use crate::run::operands::{self, Bound, Dimension, Nest, Pointers};
-use crate::run::prepared::{Layouts, Position, PreparedKernel, PreparedPlan, pass_of};
-use crate::run::scratch::{OutOfMemory, round_up};
-use smallvec::{SmallVec, smallvec};
+use crate::run::prepared::{PreparedKernel, PreparedPlan};
+use crate::run::scratch::OutOfMemory;
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ const SHORT_ROW: usize = 16;
 const SPLIT_ROW: usize = 1 << 19;
 /// What a batch of whole rows is in memory should not exceed a first-level cache: what is read, kept and written of them.
 const SPAN_BYTES: usize = 32 << 10;
-/// Kept values of a strip should not exceed part of a second-level cache. Wider strips mean fewer calls of code: softmax over axis 1 of
-/// (32, 64, 56, 56) takes 1.5 ns an element with strips of 1024 lanes, 2.5 with 256, 3.1 with 128.
+/// Kept values of a strip should not exceed part of a second-level cache. Wider strips mean fewer calls of code: softmax over
+/// axis 1 of (32, 64, 56, 56) takes 0.8 ns an element with strips of 1024 lanes, 0.9 with 512, 1.1 with 256.
 const STRIP_BYTES: usize = 256 << 10;
 /// A batch has at most this many rows (and a strip this many lanes), however short they are.
 const MOST_ROWS: usize = 1024;
@@ -67,54 +68,6 @@ pub(super) struct Argument {
     pub(super) offset: isize,
     pub(super) stride: isize,
     pub(super) outer_stride: isize,
-}
-
-/// Where in scratch the values of a batch are: kept rows, scalars, accumulators, results of sections, packed rows.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Places {
-    kept: Section,
-    scalars: Section,
-    accumulators: Section,
-    results: Section,
-    packed: Section,
-}
-
-/// A part of scratch: equal pieces, one after the other.
-#[derive(Clone, Copy, Debug, Default)]
-struct Section {
-    start: usize,
-    piece: usize,
-}
-
-impl Section {
-    fn at(self, index: usize) -> isize {
-        (self.start + index * self.piece) as isize
-    }
-}
-
-impl Places {
-    pub(super) fn kept(&self, at: usize) -> isize {
-        self.kept.at(at)
-    }
-
-    pub(super) fn scalar(&self, at: usize) -> isize {
-        self.scalars.at(at)
-    }
-
-    /// The strips of a reduction, in strip form.
-    pub(super) fn accumulator(&self, at: usize) -> isize {
-        self.accumulators.at(at)
-    }
-
-    /// The results of a reduction's sections, where a row has several.
-    pub(super) fn results(&self, at: usize) -> isize {
-        self.results.at(at)
-    }
-
-    /// The packed row of an operand.
-    pub(super) fn packed(&self, operand: usize) -> isize {
-        self.packed.at(operand)
-    }
 }
 
 /// The passes of one stage.
@@ -231,7 +184,7 @@ pub(crate) fn lay_out(
         _ => plan.kept.len(),
     };
     let batch = batch_rows(form, row_length.saturating_mul(streams.max(1) * size)).min(batched).max(1);
-    let (places, scratch_bytes) = lay_scratch_out(plan, form, row_length, batch, size, packed.is_some())?;
+    let (places, scratch_bytes) = places::lay_out(plan, form, row_length, batch, size, packed.is_some())?;
     let homes = SmallVec::new();
     let mut view = View { plan, form, size, row_length, batch, row_strides, batch_strides, homes, places };
     view.find_homes(same);
@@ -290,40 +243,6 @@ fn batch_rows(form: Form, row_bytes: usize) -> usize {
     (budget / row_bytes.max(1)).clamp(least, MOST_ROWS)
 }
 
-fn lay_scratch_out(
-    plan: &KernelPlan,
-    form: Form,
-    row_length: usize,
-    batch: usize,
-    size: usize,
-    packed: bool,
-) -> Result<(Places, usize), OutOfMemory> {
-    let overflow = OutOfMemory { bytes: usize::MAX };
-    let most_reductions = plan.stages.iter().map(|stage| stage.reductions.len()).max().unwrap_or(0);
-    let strips = if form == Form::Span { 0 } else { strip::DEPTH * batch };
-    // Blocks, and up to three shorter sections.
-    let results = (row_length / BLOCK + 3).saturating_mul(batch);
-    let row_bytes = row_length.checked_mul(batch * size).ok_or(overflow)?;
-    let packed = if packed { plan.sources.len() + plan.sinks.len() } else { 0 };
-    let mut total = 0usize;
-    let mut section = |count: usize, bytes: usize| {
-        let section = Section { start: total, piece: round_up(bytes) };
-        total = count.checked_mul(section.piece)?.checked_add(total)?;
-        Some(section)
-    };
-    let mut sections = || {
-        Some(Places {
-            kept: section(plan.kept.len(), row_bytes)?,
-            scalars: section(plan.scalars.len().max(1), batch * size)?,
-            accumulators: section(most_reductions, strips * size)?,
-            results: section(most_reductions, results.saturating_mul(size))?,
-            packed: section(packed, row_bytes)?,
-        })
-    };
-    let places = sections().ok_or(overflow)?;
-    if total > isize::MAX as usize { Err(overflow) } else { Ok((places, total)) }
-}
-
 impl View<'_> {
     /// The operand that a sink is.
     pub(super) fn sink(&self, at: usize) -> usize {
@@ -354,169 +273,6 @@ impl View<'_> {
     }
 }
 
-/// Finds the code of every pass, and what its arguments are.
-struct Preparation<'a> {
-    engine: &'a Engine,
-    prepared: &'a PreparedPlan,
-    kernel: &'a PreparedKernel,
-    view: &'a View<'a>,
-    loops: &'a mut RowLoops,
-}
-
-impl Preparation<'_> {
-    fn run(&mut self) {
-        for (number, stage) in self.view.plan.stages.iter().enumerate() {
-            let along = (!stage.along.is_empty()).then(|| self.along(number));
-            let across = (!stage.across.is_empty()).then(|| self.across(number, &stage.across));
-            self.loops.stages.push(StageCode { along, across, sums: fuse::sums(stage) });
-        }
-    }
-
-    fn along(&mut self, stage: usize) -> AlongCode {
-        let view = self.view;
-        let slots = &view.plan.stages[stage].along.slots;
-        let arguments = match view.form {
-            Form::Span => span::arguments(view, stage),
-            _ => strip::arguments(view, stage),
-        };
-        let cuts = self.sections(stage);
-        let results = cuts.iter().map(|cut| cut.sections).sum();
-        let mut segments = SmallVec::new();
-        let mut result = 0;
-        for cut in cuts {
-            let code = self.code(stage, Position::Along, cut.form(view.form));
-            let first = self.loops.arguments.len();
-            self.push_arguments(stage, &arguments, &cut);
-            if view.form == Form::Span && results > 1 {
-                let row = (results * view.size) as isize;
-                for (argument, slot) in self.loops.arguments[first..].iter_mut().zip(slots) {
-                    if let Slot::Reduction(at) = slot {
-                        argument.offset = view.places.results(*at) + (result * view.size) as isize;
-                        argument.outer_stride = row;
-                    }
-                }
-            }
-            let arguments = first..self.loops.arguments.len();
-            let Cut { bodies, span, sections, .. } = cut;
-            segments.push(Segment { code, bodies, span, sections, result, arguments });
-            result += sections;
-        }
-        AlongCode { segments, results }
-    }
-
-    /// The arguments of a pass for the first element of a cut, then those of its other bodies, then what is prefetched.
-    fn push_arguments(&mut self, stage: usize, arguments: &[Argument], cut: &Cut) {
-        let view = self.view;
-        let slots = &view.plan.stages[stage].along.slots;
-        let first = self.loops.arguments.len();
-        self.loops.arguments.extend_from_slice(arguments);
-        for body in 0..cut.bodies {
-            for (at, _) in slots.iter().enumerate().filter(|(_, slot)| fuse::moves(view.plan, **slot)) {
-                let mut argument = arguments[at];
-                let step = if view.form == Form::Span { argument.stride } else { argument.outer_stride };
-                argument.offset += step * (cut.first + body * cut.distance) as isize;
-                if body == 0 {
-                    self.loops.arguments[first + at] = argument;
-                } else {
-                    self.loops.arguments.push(argument);
-                }
-            }
-        }
-        if cut.form(view.form) == Form::SpanOfFours {
-            for (slot, this_row) in fuse::prefetched(&self.prepared.plan.graph, view.plan, stage) {
-                let operand = match slot {
-                    Slot::Sink(at) => view.sink(at),
-                    Slot::Source(at) => at,
-                    _ => unreachable!("only arrays are prefetched"),
-                };
-                let [along, row] = [view.row_strides[operand], view.batch_strides[operand]];
-                let mut argument = view.of_operand(operand, along, row);
-                argument.offset = along * cut.first as isize + if this_row { 0 } else { row * view.batch as isize };
-                self.loops.arguments.push(argument);
-            }
-        }
-    }
-
-    /// How a row is cut into sections, for a stage.
-    fn sections(&self, stage: usize) -> SmallVec<[Cut; 4]> {
-        let length = self.view.row_length;
-        let (blocks, rest) = (length / BLOCK, length % BLOCK);
-        if !fuse::sums(&self.view.plan.stages[stage]) {
-            // Only threads want it in pieces.
-            if self.loops.row_parts == 1 {
-                return smallvec![Cut::single(0, length, 1)];
-            }
-            let pieces = [Cut::single(0, BLOCK, blocks), Cut::single(blocks * BLOCK, rest, 1)];
-            return pieces.into_iter().filter(|cut| cut.span * cut.sections > 0).collect();
-        }
-        let (groups, last) = (rest / GROUP * GROUP, rest % GROUP);
-        let fours = |distance, first, elements, sections| Cut {
-            bodies: CYCLE,
-            distance,
-            first,
-            span: elements / CYCLE,
-            sections,
-        };
-        let cuts = [
-            fours(ACCUMULATOR_LANES, 0, BLOCK, blocks),
-            fours(ACCUMULATOR_LANES, blocks * BLOCK, groups, 1),
-            fours(last / CYCLE, length - last, last, 1),
-            Cut::single(length - last % CYCLE, last % CYCLE, 1),
-        ];
-        if length == 0 {
-            return smallvec![Cut::single(0, 0, 1)];
-        }
-        cuts.into_iter().filter(|cut| cut.span * cut.sections > 0).collect()
-    }
-
-    fn across(&mut self, stage: usize, pass: &PassPlan) -> (Arc<dyn Code>, Range<usize>) {
-        let view = self.view;
-        let first = self.loops.arguments.len();
-        for slot in &pass.slots {
-            let argument = match slot {
-                Slot::Source(at) => view.of_operand(*at, view.batch_strides[*at], 0),
-                Slot::Sink(at) => view.of_operand(view.sink(*at), view.batch_strides[view.sink(*at)], 0),
-                Slot::Scalar(at) | Slot::SetScalar(at) => {
-                    Argument::in_scratch(view.places.scalar(*at), view.size as isize, 0)
-                }
-                Slot::Kept(_) | Slot::Keep(_) | Slot::Reduction(_) => {
-                    unreachable!("a pass across rows has nothing along them")
-                }
-            };
-            self.loops.arguments.push(argument);
-        }
-        (self.code(stage, Position::Across, Form::Span), first..self.loops.arguments.len())
-    }
-
-    fn code(&self, stage: usize, position: Position, form: Form) -> Arc<dyn Code> {
-        let view = self.view;
-        let pass = pass_of(view.plan, stage, position);
-        let along_span = position == Position::Along && view.form == Form::Span;
-        let length = if along_span { view.row_length } else { view.batch };
-        let strides = if along_span { &view.row_strides } else { &view.batch_strides };
-        let layouts: Layouts = pass
-            .slots
-            .iter()
-            .map(|slot| {
-                let element = view.size as isize;
-                let (stride, role) = match slot {
-                    Slot::Source(at) => (strides[*at], Role::Read),
-                    Slot::Sink(at) => (strides[view.sink(*at)], Role::Write),
-                    Slot::Scalar(_) if along_span => (0, Role::Read),
-                    Slot::Kept(_) | Slot::Scalar(_) => (element, Role::Read),
-                    Slot::Keep(_) | Slot::SetScalar(_) | Slot::Reduction(_) => (element, Role::Write),
-                };
-                match operands::layout(role, stride, length, view.size) {
-                    Layout::Contiguous if form == Form::SpanOfFours && fuse::moves(view.plan, *slot) => Layout::Cyclic,
-                    layout => layout,
-                }
-            })
-            .collect();
-        let compiled = self.prepared.compiled_for(self.engine, self.kernel, stage, position, form, &layouts);
-        Arc::clone(&compiled.code)
-    }
-}
-
 impl View<'_> {
     pub(super) fn of_operand(&self, operand: usize, stride: isize, outer_stride: isize) -> Argument {
         Argument { base: Base::Operand(operand), offset: 0, stride, outer_stride }
@@ -526,32 +282,5 @@ impl View<'_> {
 impl Argument {
     pub(super) fn in_scratch(offset: isize, stride: isize, outer_stride: isize) -> Argument {
         Argument { base: Base::Scratch, offset, stride, outer_stride }
-    }
-}
-
-/// Equal sections of a row.
-#[derive(Clone, Copy)]
-struct Cut {
-    /// How many elements a body does, this far apart.
-    bodies: usize,
-    distance: usize,
-    first: usize,
-    /// Elements of each that a body does.
-    span: usize,
-    sections: usize,
-}
-
-impl Cut {
-    /// Sections done an element at a time.
-    fn single(first: usize, span: usize, sections: usize) -> Cut {
-        Cut { bodies: 1, distance: 0, first, span, sections }
-    }
-
-    fn form(&self, form: Form) -> Form {
-        match form {
-            Form::Span if self.bodies > 1 => Form::SpanOfFours,
-            Form::Strip if self.bodies > 1 => Form::StripOfFours,
-            form => form,
-        }
     }
 }
