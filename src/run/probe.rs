@@ -6,7 +6,7 @@
 
 use crate::backend::Code;
 use crate::dtype::Dtype;
-use crate::lane::{CYCLE, Layout, OperandArgument, Pass, Role};
+use crate::lane::{CYCLE, Layout, Operand, OperandArgument, Pass, Role};
 
 /// Odd, and longer than two of the widest vectors and than two groups of lanes: whole vectors, and a tail.
 const SPAN: usize = 67;
@@ -15,8 +15,6 @@ const OUTER: usize = 3;
 const ROUNDS: usize = 4;
 /// Strided operands are read and written every this many elements.
 const STEP: usize = 2;
-/// Elements set aside for a span of an operand: as far as any layout reaches.
-const REACH: usize = CYCLE * SPAN;
 
 /// Where a backend's code and the interpreter differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +41,10 @@ pub(crate) fn compare(pass: &Pass, judge: &dyn Code, code: &dyn Code) -> Option<
             .operands
             .iter()
             .map(|operand| match operand.role {
-                Role::Read => (0..REACH * OUTER)
+                Role::Read => (0..reach(operand) * OUTER)
                     .flat_map(|at| bytes(random.value(pass.program.dtype, at + round * 7), size))
                     .collect(),
-                Role::Write | Role::Accumulate | Role::Prefetch => vec![0xa5; REACH * OUTER * size],
+                Role::Write | Role::Accumulate | Role::Prefetch => vec![0xa5; reach(operand) * OUTER * size],
             })
             .collect();
         let [expected, found] = [judge, code].map(|code| {
@@ -55,7 +53,7 @@ pub(crate) fn compare(pass: &Pass, judge: &dyn Code, code: &dyn Code) -> Option<
             memory
         });
         for (at, operand) in pass.operands.iter().enumerate().filter(|(_, operand)| operand.role != Role::Read) {
-            for element in 0..REACH * OUTER {
+            for element in 0..reach(operand) * OUTER {
                 let of = |memory: &[Vec<u8>]| lane(&memory[at], element, size);
                 let (expected, found) = (of(&expected), of(&found));
                 if expected != found && !(is_nan(pass.program.dtype, expected) && is_nan(pass.program.dtype, found)) {
@@ -73,21 +71,26 @@ fn run(pass: &Pass, code: &dyn Code, memory: &mut [Vec<u8>], size: usize) {
         .iter()
         .zip(memory)
         .map(|(operand, memory)| {
-            let element = match (operand.role, operand.layout) {
-                (Role::Accumulate, _) | (_, Layout::Broadcast) => return argument(memory, 0, size),
-                (_, Layout::Contiguous) => size,
-                (_, Layout::Strided) => STEP * size,
-                (_, Layout::Cyclic) => return argument(memory, size, REACH * size),
-            };
-            argument(memory, element, SPAN * element)
+            let stride = if operand.layout == Layout::Strided { STEP * size } else { size };
+            OperandArgument {
+                pointer: memory.as_mut_ptr(),
+                stride: stride as isize,
+                outer_stride: (reach(operand) * size) as isize,
+            }
         })
         .collect();
-    // SAFETY: every operand has memory of its own for `OUTER` spans of `REACH` elements each.
+    // SAFETY: every operand has memory of its own for `OUTER` spans, as far as its layout reaches.
     unsafe { code.run(&arguments, SPAN, OUTER) };
 }
 
-fn argument(memory: &mut [u8], stride: usize, outer_stride: usize) -> OperandArgument {
-    OperandArgument { pointer: memory.as_mut_ptr(), stride: stride as isize, outer_stride: outer_stride as isize }
+/// How many elements of an operand a span reaches over.
+fn reach(operand: &Operand) -> usize {
+    match (operand.role, operand.layout) {
+        (Role::Accumulate | Role::Prefetch, _) | (_, Layout::Broadcast) => 1,
+        (_, Layout::Contiguous) => SPAN,
+        (_, Layout::Strided) => STEP * SPAN,
+        (_, Layout::Cyclic) => CYCLE * SPAN,
+    }
 }
 
 fn bytes(bits: u64, size: usize) -> impl Iterator<Item = u8> {
