@@ -2,6 +2,7 @@
 //!
 //! Both are decided by a small model of the machine, from the body alone; nothing is tuned to a function.
 
+use super::emit::ALLOCATABLE_MASKS;
 use super::machine::{Accumulator, Action, Class, Node, Resident, Selection, ValueId};
 use super::target::{Simd, Target};
 use crate::dtype::Dtype;
@@ -115,8 +116,10 @@ fn memory_serves(node: &Node, place: usize) -> bool {
 struct Estimate {
     /// Nodes, which are instructions but for a few.
     instructions: usize,
-    /// Locals alive at once, at most.
+    /// Locals alive at once in vector registers, at most.
     pressure: usize,
+    /// The same in mask registers.
+    mask_pressure: usize,
     /// Cycles the arithmetic units, or those that load and store, are busy.
     throughput: f64,
     /// Cycles from the first load to the last store.
@@ -132,9 +135,11 @@ impl Estimate {
             }
         }
         let mut ready = vec![0usize; locals];
-        let mut in_vector = vec![false; locals];
-        let mut estimate = Estimate { instructions: body.len(), pressure: 0, throughput: 0.0, latency: 0 };
-        let (mut live, mut halves, mut accesses, mut divider) = (0usize, 0usize, 0usize, 0usize);
+        let mut classes = vec![None; locals];
+        let mut estimate =
+            Estimate { instructions: body.len(), pressure: 0, mask_pressure: 0, throughput: 0.0, latency: 0 };
+        let (mut live, mut live_masks, mut halves, mut accesses, mut divider) =
+            (0usize, 0usize, 0usize, 0usize, 0usize);
         for (index, node) in body.iter().enumerate() {
             let (latency, arithmetic, division) = cost(node.action, target);
             halves += arithmetic;
@@ -147,20 +152,26 @@ impl Estimate {
             let start =
                 node.arguments().filter(|value| value.is_local()).map(|value| ready[value.index()]).max().unwrap_or(0);
             estimate.latency = estimate.latency.max(start + latency);
-            let dying = node.arguments.iter().enumerate().filter(|(place, value)| {
-                value.is_local()
-                    && in_vector[value.index()]
-                    && last[value.index()] == index
-                    && !node.arguments[..*place].contains(value)
-            });
-            let dying = dying.count();
+            let dying = |class: Class| {
+                let dies = |(place, value): &(usize, &ValueId)| {
+                    value.is_local()
+                        && classes[value.index()] == Some(class)
+                        && last[value.index()] == index
+                        && !node.arguments[..*place].contains(value)
+                };
+                node.arguments.iter().enumerate().filter(dies).count()
+            };
+            let (dying, dying_masks) = (dying(Class::Vector), dying(Class::Mask));
             if node.result != ValueId::NONE {
                 ready[node.result.index()] = start + latency;
-                in_vector[node.result.index()] = node.class == Class::Vector;
+                classes[node.result.index()] = Some(node.class);
                 live += usize::from(node.class == Class::Vector);
+                live_masks += usize::from(node.class == Class::Mask);
             }
             estimate.pressure = estimate.pressure.max(live);
+            estimate.mask_pressure = estimate.mask_pressure.max(live_masks);
             live -= dying;
+            live_masks -= dying_masks;
         }
         estimate.throughput = halves.max(accesses).max(2 * divider).max(1) as f64 / 2.0;
         estimate
@@ -177,7 +188,8 @@ impl Estimate {
             let room = if copies == 1 { registers + registers / 2 } else { registers };
             let least_gain = 0.01 * (copies * copies) as f64;
             let gains = self.cycles(2 * copies) <= self.cycles(copies) * (1.0 - least_gain);
-            if 2 * copies * self.pressure >= room || !gains {
+            let spills_masks = 2 * copies * self.mask_pressure > ALLOCATABLE_MASKS.count_ones() as usize;
+            if 2 * copies * self.pressure >= room || spills_masks || !gains {
                 break;
             }
             copies *= 2;
