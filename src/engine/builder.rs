@@ -54,9 +54,9 @@ pub enum Verify {
     /// Each newly compiled pass runs on probe values, in the backend and in the interpreter. Where they differ in a bit the
     /// interpreter takes the pass, and [`Event::Mismatch`] and the log say so.
     ///
-    /// The cost is paid once, when a pass is compiled, never by a call: about 42 µs for silu, 144 µs for a chain of ten ops,
-    /// 354 µs for the five passes of softmax, where compiling takes 49, 174 and 178 µs (wide backend, AVX-512); with Cranelift
-    /// 50, 162 and 395 µs beside 504, 1910 and 1847 µs. `cargo bench --bench ratios -- verify` measures it
+    /// The cost is paid once, when a pass is compiled, never by a call: about 58 µs for silu, 142 µs for a chain of ten ops,
+    /// 462 µs for the five passes of softmax, where compiling takes 46, 170 and 226 µs (wide backend, AVX-512); with Cranelift
+    /// 81, 169 and 540 µs beside 630, 2460 and 3240 µs. `cargo bench --bench ratios -- verify` measures it
     /// (`docs/performance.md`).
     ///
     /// Of 418 single wrong ops planted into the library's activations the probes find 417 (`tests/verify_on_compile.rs`).
