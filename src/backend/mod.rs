@@ -76,12 +76,13 @@ pub trait Code: Send + Sync + std::fmt::Debug {
     ///
     /// # Safety
     /// `operands` has one entry for each operand of the pass, in order. For every outer index `o < outer` and element
-    /// `i < span`, the address `pointer + o · outer_stride + i · step` (step: the element size if contiguous, 0 if
-    /// broadcast, `stride` if strided) is valid for reads, and for writes where the operand is written; an accumulator's
-    /// `pointer + o · outer_stride` is valid for writes of one element, and that of a prefetched operand for nothing. A broadcast operand is read
-    /// only if `span` is not 0. Elements need not be aligned. A written element is no element of another operand, unless
-    /// both are the same element at the same `o` and `i` (in place). Spans run in order: where both outer strides are 0,
-    /// a span reads what the one before it wrote.
+    /// `i < span`, the address `pointer + o · outer_stride + place(i) · step`
+    /// ([`Layout::place`](crate::lane::Layout::place); step: `stride` if strided, else the element size) is valid for
+    /// reads, and for writes where the operand is written; an accumulator's `pointer + o · outer_stride` is valid for
+    /// writes of one element, and that of a prefetched operand for nothing. A broadcast operand is read only if `span`
+    /// is not 0. Elements need not be aligned. A written element is no element of another operand, unless both are the
+    /// same element at the same `o` and `i` (in place). Spans run in order: where both outer strides are 0, a span
+    /// reads what the one before it wrote.
     unsafe fn run(&self, operands: &[OperandArgument], span: usize, outer: usize);
 
     /// The size of the machine code in bytes; 0 for an interpreter.

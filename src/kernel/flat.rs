@@ -90,8 +90,7 @@ impl FlatKernel {
 
     /// Whether the output may be the very array of these inputs, a bit each.
     pub(super) fn allows_in_place(&self, inputs: u32) -> bool {
-        let allowed = self.prepared.plan.in_place[0].iter().enumerate();
-        allowed.fold(inputs, |left, (at, allowed)| left & !(u32::from(*allowed) << at)) == 0
+        self.prepared.plan.allows_in_place(inputs)
     }
 
     /// Runs the loop.

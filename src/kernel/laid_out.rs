@@ -102,10 +102,7 @@ impl LaidOutKernel {
     /// Whether it is for calls in which these inputs, a bit each, are the output's very array.
     pub(super) fn allows_in_place(&self, inputs: u32) -> bool {
         match &self.loops {
-            KeptLoops::Elementwise { .. } => {
-                let allowed = self.prepared.plan.in_place[0].iter().enumerate();
-                allowed.fold(inputs, |left, (at, allowed)| left & !(u32::from(*allowed) << at)) == 0
-            }
+            KeptLoops::Elementwise { .. } => self.prepared.plan.allows_in_place(inputs),
             KeptLoops::Rows { in_place, .. } => *in_place == inputs,
         }
     }

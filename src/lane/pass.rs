@@ -1,8 +1,7 @@
 //! A pass: one loop over a span, with at most one more dimension around it. What a backend compiles.
 //!
 //! Operands are arrays seen along the span: contiguous, broadcast (the same element for every lane), strided, or every
-//! fourth group of a contiguous array. In the
-//! dimension around, every operand steps by a byte stride of its own. Everything else (more dimensions, rows,
+//! fourth group of a contiguous array. In the dimension around, every operand steps by a byte stride of its own. Everything else (more dimensions, rows,
 //! scratch, threads) is the business of `run`.
 //!
 //! An accumulator has [`ACCUMULATOR_LANES`] lanes whatever the machine: element `i` of the span goes to lane

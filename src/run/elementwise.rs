@@ -38,8 +38,7 @@ pub(crate) unsafe fn run(
         return;
     }
     let code = compiled.code.as_ref();
-    let elements = nest.iter().fold(1usize, |product, dimension| product.saturating_mul(dimension.length));
-    let parts = threads::parts(engine, elements, kernel.work);
+    let parts = threads::parts(engine, plan.elements(arrays.sizes), kernel.work);
     if parts == 1 {
         // SAFETY: the caller's promise, for the whole domain.
         unsafe { run_nest(code, |at| bounds[at].pointer, &nest) };

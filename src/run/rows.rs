@@ -42,7 +42,7 @@ use crate::fuse::Form;
 
 /// Elements of a row that lanes add up in the storage precision before float64 takes over: 8 fours a lane, so that
 /// the error of a block is at most 2 (fours) + 7 (lanes) + 5 (tree) roundings, and about 1 ULP in practice
-/// (`tests/rows.rs` holds it to 4). Library forms that sum in two exact parts rely on it too: `Reduction::SumHigh`.
+/// (`tests/row_sums.rs` holds it to 4). Library forms that sum in two exact parts rely on it too: `Reduction::SumHigh`.
 pub(crate) const BLOCK: usize = 1024;
 
 /// Elements that four bodies do in turns of the lanes of an accumulator.

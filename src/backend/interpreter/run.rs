@@ -139,14 +139,9 @@ impl Interpreted {
                 let ragged = !(lanes * size).is_multiple_of(CHUNK_BYTES);
                 let bytes = lanes * size;
                 for (index, operand) in plan.operands.iter().enumerate() {
-                    let step = match operand.layout {
-                        Layout::Contiguous => size as isize,
-                        // Tiles are whole groups.
-                        Layout::Cyclic => (CYCLE * size) as isize,
-                        Layout::Broadcast => 0,
-                        Layout::Strided => operands[index].stride,
-                    };
-                    let here = span_start(index).wrapping_offset(step.wrapping_mul(start as isize));
+                    let step = if operand.layout == Layout::Strided { operands[index].stride } else { size as isize };
+                    let steps = operand.layout.place(start) as isize;
+                    let here = span_start(index).wrapping_offset(step.wrapping_mul(steps));
                     places[index] = here;
                     let apart = operand.layout == Layout::Cyclic && lanes > ACCUMULATOR_LANES;
                     let copied = match (operand.layout, operand.role) {

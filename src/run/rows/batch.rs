@@ -64,12 +64,10 @@ unsafe fn run_rows(
 ) -> Result<(), OutOfMemory> {
     let mut scratch = Scratch::take(loops.scratch_bytes)?;
     let mut batch = Batch { plan, loops, scratch: scratch.base(), arguments: SmallVec::new() };
+    // Those of operands are pointed at every batch.
     batch.arguments.extend(loops.arguments.iter().map(|argument| {
-        let base = match argument.base {
-            Base::Operand(at) => pointers[at],
-            Base::Scratch => batch.scratch,
-        };
-        operands::argument(base.wrapping_offset(argument.offset), argument.stride, argument.outer_stride)
+        let place = batch.scratch.wrapping_offset(argument.offset);
+        operands::argument(place, argument.stride, argument.outer_stride)
     }));
     // SAFETY: the caller's promise; scratch is this call's own, as large as the loops ask for.
     unsafe {
@@ -82,7 +80,7 @@ unsafe fn run_rows(
 }
 
 impl Batch<'_> {
-    /// Runs batch after batch; the arguments are those of the first.
+    /// Runs batch after batch.
     ///
     /// # Safety
     /// As [`run_loops`].
@@ -90,17 +88,14 @@ impl Batch<'_> {
         let Some((last, outer)) = nest.split_last() else { return };
         let mut offsets: SmallVec<[isize; 8]> = SmallVec::from_elem(0, pointers.len());
         let mut starts: SmallVec<[*mut u8; 8]> = SmallVec::from_slice(pointers);
-        let mut pointed = true;
         operands::walk(outer, &mut offsets, &mut |offsets| {
             let mut first = 0;
             while first < last.length {
                 let count = self.loops.batch.min(last.length - first);
-                if !std::mem::take(&mut pointed) {
-                    for (at, start) in starts.iter_mut().enumerate() {
-                        *start = pointers[at].wrapping_offset(offsets[at] + last.strides[at] * first as isize);
-                    }
-                    self.point(&starts);
+                for (at, start) in starts.iter_mut().enumerate() {
+                    *start = pointers[at].wrapping_offset(offsets[at] + last.strides[at] * first as isize);
                 }
+                self.point(&starts);
                 // SAFETY: the caller's promise; scratch has room for a batch.
                 unsafe { self.run(count) };
                 first += count;
@@ -133,7 +128,7 @@ impl Batch<'_> {
                 }
                 finish::reductions(self, number, count);
                 if let Some((code, arguments)) = &stage.across {
-                    code.run(&self.arguments[arguments.clone()], count, 1);
+                    code.run(self.arguments(arguments), count, 1);
                 }
             }
         }

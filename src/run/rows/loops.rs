@@ -71,7 +71,6 @@ pub(super) struct Argument {
 }
 
 /// The passes of one stage.
-#[derive(Clone)]
 pub(super) struct StageCode {
     pub(super) along: Option<AlongCode>,
     /// With the place of its arguments.
@@ -81,7 +80,6 @@ pub(super) struct StageCode {
 }
 
 /// The pass along the row.
-#[derive(Clone)]
 pub(super) struct AlongCode {
     pub(super) segments: SmallVec<[Segment; 3]>,
     /// Sections of the row, each of which has a result of its own if there are several.
@@ -89,7 +87,6 @@ pub(super) struct AlongCode {
 }
 
 /// A part of every row that one kind of code runs in equal sections, one after the other.
-#[derive(Clone)]
 pub(super) struct Segment {
     pub(super) code: Arc<dyn Code>,
     /// How many elements a body does: 1 or 4.
@@ -175,15 +172,8 @@ pub(crate) fn lay_out(
     // Too few rows for all threads: each row is split, if it is long.
     let split = form == Form::Span && longest < parts && row_length >= SPLIT_ROW;
     let row_parts = if split { parts } else { 1 };
-    let streams = match form {
-        Form::Span => {
-            let moves = |at: &usize| row_strides[*at] != 0 && batch_strides[*at] != 0;
-            let sinks = plan.sinks.iter().filter(|sink| sink.varying).count();
-            (0..bounds.len()).filter(moves).count() + plan.kept.len().saturating_sub(sinks)
-        }
-        _ => plan.kept.len(),
-    };
-    let batch = batch_rows(form, row_length.saturating_mul(streams.max(1) * size)).min(batched).max(1);
+    let streams = streams(plan, form, &row_strides, &batch_strides);
+    let batch = batch_rows(form, row_length.saturating_mul(streams * size)).min(batched).max(1);
     let (places, scratch_bytes) = places::lay_out(plan, form, row_length, batch, size, packed.is_some())?;
     let homes = SmallVec::new();
     let mut view = View { plan, form, size, row_length, batch, row_strides, batch_strides, homes, places };
@@ -233,6 +223,18 @@ pub(super) fn varies(plan: &KernelPlan, operand: usize) -> bool {
     }
 }
 
+/// How many rows of memory a row is, as far as batches are concerned: of spans all that is read, kept and written, of strips
+/// what is kept.
+fn streams(plan: &KernelPlan, form: Form, row_strides: &[isize], batch_strides: &[isize]) -> usize {
+    if form != Form::Span {
+        return plan.kept.len().max(1);
+    }
+    let moving = row_strides.iter().zip(batch_strides).filter(|(row, batch)| **row != 0 && **batch != 0).count();
+    // Kept values lie where sinks will be.
+    let sinks = plan.sinks.iter().filter(|sink| sink.varying).count();
+    (moving + plan.kept.len().saturating_sub(sinks)).max(1)
+}
+
 /// How many rows of so many bytes make a batch.
 fn batch_rows(form: Form, row_bytes: usize) -> usize {
     let (budget, least) = match form {
@@ -244,6 +246,38 @@ fn batch_rows(form: Form, row_bytes: usize) -> usize {
 }
 
 impl View<'_> {
+    pub(super) fn of_operand(&self, operand: usize, stride: isize, outer_stride: isize) -> Argument {
+        Argument { base: Base::Operand(operand), offset: 0, stride, outer_stride }
+    }
+
+    /// The argument of an operand in a pass along the row.
+    fn along(&self, operand: usize) -> Argument {
+        let [row, batch] = [self.row_strides[operand], self.batch_strides[operand]];
+        let (stride, outer_stride) = if self.form == Form::Span { (row, batch) } else { (batch, row) };
+        self.of_operand(operand, stride, outer_stride)
+    }
+
+    /// The arguments of a pass along the row for the first element: of operands and kept values (those in scratch
+    /// `outer_stride` bytes from one outer step to the next), and of what `others` are.
+    pub(super) fn arguments(
+        &self,
+        slots: &[Slot],
+        outer_stride: isize,
+        others: impl Fn(&Slot) -> Argument,
+    ) -> SmallVec<[Argument; 8]> {
+        let element = self.size as isize;
+        let argument = |slot: &Slot| match slot {
+            Slot::Source(at) => self.along(*at),
+            Slot::Sink(at) => self.along(self.sink(*at)),
+            Slot::Kept(at) | Slot::Keep(at) => match self.homes[*at] {
+                Some(operand) => Argument { stride: element, ..self.along(operand) },
+                None => Argument::in_scratch(self.places.kept(*at), element, outer_stride),
+            },
+            other => others(other),
+        };
+        slots.iter().map(argument).collect()
+    }
+
     /// The operand that a sink is.
     pub(super) fn sink(&self, at: usize) -> usize {
         self.plan.sources.len() + at
@@ -270,12 +304,6 @@ impl View<'_> {
             let home = (0..plan.sinks.len()).find(|sink| !whole && read > written && suits(*sink));
             self.homes.push(home.map(|sink| self.sink(sink)));
         }
-    }
-}
-
-impl View<'_> {
-    pub(super) fn of_operand(&self, operand: usize, stride: isize, outer_stride: isize) -> Argument {
-        Argument { base: Base::Operand(operand), offset: 0, stride, outer_stride }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::fuse::{Form, KernelPlan};
 use crate::run::scratch::{OutOfMemory, round_up};
 
 /// Offsets in scratch: of kept rows, scalars, accumulators, results of sections, packed rows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
     kept: Section,
     scalars: Section,
@@ -15,7 +15,7 @@ pub(super) struct Places {
 }
 
 /// A part of scratch: equal pieces, one after the other.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Section {
     start: usize,
     piece: usize,

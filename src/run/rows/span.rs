@@ -12,19 +12,12 @@ use smallvec::SmallVec;
 pub(super) fn arguments(view: &View<'_>, stage: usize) -> SmallVec<[Argument; 8]> {
     let element = view.size as isize;
     let row_bytes = (view.row_length * view.size) as isize;
-    let of_operand = |at: usize| view.of_operand(at, view.row_strides[at], view.batch_strides[at]);
     let stage = &view.plan.stages[stage];
-    let argument = |slot: &Slot| match slot {
-        Slot::Source(at) => of_operand(*at),
-        Slot::Sink(at) => of_operand(view.sink(*at)),
-        Slot::Kept(at) | Slot::Keep(at) => match view.homes[*at] {
-            Some(operand) => view.of_operand(operand, element, view.batch_strides[operand]),
-            None => Argument::in_scratch(view.places.kept(*at), element, row_bytes),
-        },
-        Slot::Scalar(at) | Slot::SetScalar(at) => Argument::in_scratch(view.places.scalar(*at), 0, element),
+    view.arguments(&stage.along.slots, row_bytes, |slot| match slot {
         Slot::Reduction(at) => Argument::in_scratch(view.places.scalar(stage.reductions[*at].scalar), element, element),
-    };
-    stage.along.slots.iter().map(argument).collect()
+        Slot::Scalar(at) | Slot::SetScalar(at) => Argument::in_scratch(view.places.scalar(*at), 0, element),
+        _ => unreachable!("operands and kept values are no others"),
+    })
 }
 
 /// Runs a pass along `count` rows, segment by segment; where a row has several results, they are added up.

@@ -132,18 +132,16 @@ impl Tree<'_> {
 pub(super) fn arguments(view: &View<'_>, stage: usize) -> SmallVec<[Argument; 8]> {
     let line = (view.batch * view.size) as isize;
     let element = view.size as isize;
-    let of_operand = |at: usize| view.of_operand(at, view.batch_strides[at], view.row_strides[at]);
     let slots = &view.plan.stages[stage].along.slots;
-    let argument = |slot: &Slot| match slot {
-        Slot::Source(at) => of_operand(*at),
-        Slot::Sink(at) => of_operand(view.sink(*at)),
-        Slot::Kept(at) | Slot::Keep(at) => match view.homes[*at] {
-            Some(operand) => view.of_operand(operand, element, view.row_strides[operand]),
-            None => Argument::in_scratch(view.places.kept(*at), element, line),
-        },
-        Slot::Scalar(at) | Slot::SetScalar(at) => Argument::in_scratch(view.places.scalar(*at), element, 0),
+    let mut arguments = view.arguments(slots, line, |slot| match slot {
         Slot::Reduction(at) => Argument::in_scratch(view.places.accumulator(*at), element, 0),
-    };
-    let strips = slots.iter().filter(|slot| matches!(slot, Slot::Reduction(_)));
-    slots.iter().chain(strips).map(argument).collect()
+        Slot::Scalar(at) | Slot::SetScalar(at) => Argument::in_scratch(view.places.scalar(*at), element, 0),
+        _ => unreachable!("operands and kept values are no others"),
+    });
+    for (at, slot) in slots.iter().enumerate() {
+        if matches!(slot, Slot::Reduction(_)) {
+            arguments.push(arguments[at]);
+        }
+    }
+    arguments
 }
