@@ -37,19 +37,23 @@ fn case(seed: u64) -> Case {
         1..=6 => random.below(700),
         _ => random.below(120),
     };
+    // Long ones are begun at an aligned address.
+    let span = [random.below(20), random.below(150), random.below(700), random.below(2500)][random.below(4)];
+    // Accumulators of many spans are combined together.
+    let many = span < 200 && instructions < 120 && random.below(3) == 0;
     let choices = Choices {
         wide: random.below(2) == 0,
         seed: random.next(),
         instructions: (0..=instructions).map(|_| random.next()).collect(),
-        // Long ones are begun at an aligned address.
-        span: [random.below(20), random.below(150), random.below(700), random.below(2500)][random.below(4)],
-        outer: random.below(4),
+        span,
+        outer: random.below(if many { 70 } else { 4 }),
     };
     let pass = random_pass(&choices, true);
     let size = pass.program.dtype.size() as isize;
     let strides = [2 * size, -size, size + 1, 0, 7 * size, -3 * size - 1];
     let turn = random.below(strides.len());
     let aligned_elements = random.below(3) > 0;
+    let dense_accumulators = random.below(2) == 0;
     let lay = |operand: usize| {
         // A written element may not be another one of the same operand.
         let stride = match (strides[(operand + turn) % strides.len()], pass.operands[operand].role) {
@@ -58,7 +62,11 @@ fn case(seed: u64) -> Case {
         };
         let skew = if aligned_elements { (operand + turn) * 3 % 7 * size as usize } else { operand * 3 % 7 };
         let between = if aligned_elements { 8 * size } else { 8 * size + 1 };
-        Lay { stride, outer_stride: between * (choices.span as isize + 1), skew }
+        let outer_stride = match pass.operands[operand].role {
+            Role::Accumulate if dense_accumulators => size,
+            _ => between * (choices.span as isize + 1),
+        };
+        Lay { stride, outer_stride, skew }
     };
     let mut case = Case::new(&pass, choices.span, choices.outer, random.next(), lay);
     let mut free: Vec<usize> = (0..pass.operands.len())

@@ -63,12 +63,39 @@ pub fn rows_with_outer_strides(backend: &dyn Backend) {
         writer.accumulate(Combine::Max, difference);
         let pass = writer.finish("rows");
         for span in [0, 1, 5, 16, 31, 32, 33, 128, 600] {
-            for outer in [0, 1, 2, 13] {
-                for (sum_stride, max_stride) in [(size, size), (-size, 3 * size + 1), (2 * size, -size)] {
+            for outer in [0, 1, 2, 7, 8, 13, 16, 17, 32, 41] {
+                for (sum_stride, max_stride) in [(size, size), (-size, 3 * size + 1), (2 * size, -size), (0, size)] {
                     let strides = [size * span as isize, size, sum_stride, max_stride];
                     let lay = |operand: usize| Lay { stride: 0, outer_stride: strides[operand], skew: operand };
                     Case::new(&pass, span, outer, 11, lay).check(backend);
                 }
+            }
+        }
+    }
+}
+
+/// Backends may combine the accumulators of many spans side by side: every span has specials of its own, and keeps its place.
+pub fn many_spans_of_specials(backend: &dyn Backend) {
+    for dtype in DTYPES {
+        let specials = core_specials(dtype);
+        let size = dtype.size() as isize;
+        for accumulators in [1, 2, 3, 7] {
+            let mut writer = Writer::new(dtype);
+            let x = writer.load(Layout::Contiguous);
+            (0..accumulators).for_each(|index| writer.accumulate(COMBINES[index % 3], x));
+            let pass = writer.finish("spans");
+            for (span, outer) in [(3, 40), (32, 33), (45, 50)] {
+                let row = size * span as isize;
+                let lay = |operand| Lay { stride: 0, outer_stride: if operand == 0 { row } else { size }, skew: 0 };
+                let mut case = Case::new(&pass, span, outer, 5, lay);
+                // Numbers that tell spans apart, and a special in some of them, at any place.
+                let values = (0..span * outer).map(|at| bits(dtype, (at / span) as f64 - 20.5 + (at % 3) as f64));
+                let mut values: Vec<u64> = values.collect();
+                for (at, special) in (0..values.len()).step_by(2 * span + 5).zip(specials.iter().cycle()) {
+                    values[at] = *special;
+                }
+                case.fill(0, &values);
+                case.check(backend);
             }
         }
     }

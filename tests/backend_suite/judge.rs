@@ -79,6 +79,13 @@ impl Case {
         case
     }
 
+    /// Gives an operand's elements, span by span, these values in turn.
+    pub fn fill(&mut self, operand: usize, values: &[u64]) {
+        for (at, bits) in self.offsets(operand).zip(values.iter().cycle()) {
+            self.put(operand, at, *bits);
+        }
+    }
+
     /// Moves operand `to` to where operand `from` lies.
     pub fn put_in_place(&mut self, to: usize, from: usize) {
         self.views[to] = self.views[from].clone();

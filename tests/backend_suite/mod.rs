@@ -36,6 +36,7 @@ macro_rules! backend_suite {
                 accumulators: every_combination_at_every_length,
                 accumulators: specials_reach_the_accumulator,
                 accumulators: rows_with_outer_strides,
+                accumulators: many_spans_of_specials,
                 accumulators: several_accumulators_beside_stores,
                 accumulators: uniform_values_accumulate,
                 programs: uniform_only_programs,

@@ -6,6 +6,7 @@
 
 use super::allocate::{Allocator, Dense, Home, ResidentPlace};
 use super::assemble::{Address, Assembler, Operand};
+use super::block::Blocks;
 use super::constants::Pool;
 use super::frame::{Frame, slot_address};
 use super::machine::{Action, Class, FusedForms, Node, ValueId};
@@ -102,6 +103,8 @@ pub(super) struct Emitter {
     pub(super) operands: Vec<OperandPlace>,
     pub(super) residents: Vec<ResidentPlace>,
     pub(super) accumulators: Vec<AccumulatorPlace>,
+    /// Where vectors of many spans are collected, if that is done.
+    pub(super) blocks: Option<Blocks>,
     /// Slot of the number of elements the tail still has.
     pub(super) tail_count: i32,
     /// Vector registers that single nodes may use as they like.
@@ -113,6 +116,8 @@ pub(super) struct Run<'emitter> {
     pub(super) emitter: &'emitter mut Emitter,
     pub(super) allocator: Allocator,
     pub(super) mode: Mode,
+    /// How many bodies are interleaved.
+    copies: usize,
     /// Slots whose values died at this node.
     returned: Vec<(Class, i32)>,
 }
@@ -122,7 +127,7 @@ impl Emitter {
     pub(super) fn sequence(&mut self, mode: Mode, nodes: &[Node], locals: usize, copies: usize, vectors: u32) {
         let masks = if self.target.masks { ALLOCATABLE_MASKS } else { 0 };
         let allocator = Allocator::new(nodes, locals, copies, &self.residents, vectors, masks);
-        let mut run = Run { emitter: self, allocator, mode, returned: Vec::new() };
+        let mut run = Run { emitter: self, allocator, mode, copies, returned: Vec::new() };
         for (index, node) in nodes.iter().enumerate() {
             for copy in 0..copies {
                 run.allocator.set_position(index * copies + copy);
@@ -236,8 +241,8 @@ impl Run<'_> {
                 self.finish(read);
             }
             Action::Accumulate { accumulator, combine } => {
-                let source = self.in_register(a);
-                self.accumulate(accumulator, combine, source, copy);
+                let next = (copy + 1 < self.copies).then(|| self.allocator.dense(node.arguments[0], copy + 1));
+                self.accumulate(accumulator, combine, a, next, copy);
                 self.finish(read);
             }
             Action::Export { resident } => {

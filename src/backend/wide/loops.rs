@@ -18,6 +18,7 @@
 
 use super::allocate::{Home, ResidentPlace};
 use super::assemble::{Address, Assembler, Condition, Label};
+use super::block::Blocks;
 use super::constants::Pool;
 use super::emit::{
     AccumulatorPlace, COUNT, CYCLIC_INDEX, END, Emitter, INDEX, LIMIT, Mode, OperandPlace, POINTERS, Pointer, SCRATCH,
@@ -25,6 +26,7 @@ use super::emit::{
 };
 use super::frame::{FRAME, Frame, STACK_LIMIT, slot_address};
 use super::machine::{Class, Resident, Selection};
+use super::reduce::Destination;
 use super::schedule::{Shape, shape};
 use super::select::select;
 use super::target::{Simd, Target, mask};
@@ -76,6 +78,7 @@ pub(super) fn compile(pass: &Pass, target: Target) -> Result<Compiled, String> {
         operands: Vec::with_capacity(pass.operands.len()),
         residents: Vec::with_capacity(selection.residents.len()),
         accumulators: Vec::new(),
+        blocks: None,
         tail_count: 0,
         scratch: [first_scratch, first_scratch + 1, first_scratch + 2],
     };
@@ -116,6 +119,10 @@ impl Function<'_> {
         let limit = Address::at(END, -step);
         self.emitter.assembler.emit(Code::Lea_r64_m, [LIMIT.into(), limit.into()]);
         self.load_pinned_constants();
+        if self.emitter.blocks.is_some() {
+            self.emitter.assembler.load(COUNT, slot_address(self.spans));
+            self.emitter.start_block(COUNT);
+        }
 
         let span = self.emitter.assembler.label();
         self.emitter.assembler.bind(span);
@@ -190,6 +197,8 @@ impl Function<'_> {
             };
             self.emitter.accumulators.push(AccumulatorPlace { slot, registers, met_nan });
         }
+        self.emitter.blocks =
+            Blocks::place(&mut self.emitter.frame, self.emitter.target, self.selection.accumulators.len());
     }
 
     fn load_pinned_constants(&mut self) {
@@ -309,17 +318,28 @@ impl Function<'_> {
         self.loops(finished);
         self.emitter.assembler.bind(finished);
         if has_accumulators {
-            let pointers: Vec<i32> = self
-                .emitter
-                .operands
-                .iter()
-                .map(|place| match place.pointer {
+            self.finish_accumulators();
+        }
+    }
+
+    /// Combines the lanes of accumulators at the end of a span, or puts them into its block.
+    fn finish_accumulators(&mut self) {
+        let destinations: Vec<Destination> = (0..self.pass.operands.len())
+            .map(|index| Destination {
+                pointer: match self.emitter.operands[index].pointer {
                     Pointer::Slot(slot) => slot,
                     Pointer::Register(_) => 0,
-                })
-                .collect();
-            self.emitter.finish_accumulators(&self.selection.accumulators, &pointers);
-        }
+                },
+                outer_stride: self.argument(index, std::mem::offset_of!(OperandArgument, outer_stride)),
+            })
+            .collect();
+        let accumulators = &self.selection.accumulators;
+        let [alone, done] = [(); 2].map(|()| self.emitter.assembler.label());
+        self.emitter.settle_nans();
+        self.emitter.finish_in_block(accumulators, &destinations, [self.spans, self.arguments], [alone, done]);
+        self.emitter.assembler.bind(alone);
+        self.emitter.finish_accumulators(accumulators, &destinations);
+        self.emitter.assembler.bind(done);
     }
 
     /// Whether the first vector of a long span is a short one, so that the others are stored to aligned addresses (a store

@@ -16,6 +16,7 @@
 
 mod allocate;
 mod assemble;
+mod block;
 mod constants;
 mod emit;
 mod frame;

@@ -4,6 +4,7 @@
 //! the slot. Combining follows the fixed tree of [`crate::lane::combine_lanes`]: while there are more lanes than a
 //! vector has, whole vectors are combined; then the upper half of a register with the lower, down to one lane.
 
+use super::allocate::Dense;
 use super::assemble::{Address, Operand};
 use super::emit::{AccumulatorPlace, Emitter, INDEX, Mode, Run, SCRATCH, SCRATCH_MASK, TAIL_MASK, TAIL_VECTOR};
 use super::frame::{FRAME, slot_address};
@@ -12,6 +13,14 @@ use super::target::{Simd, mask};
 use crate::dtype::Dtype;
 use crate::lane::{ACCUMULATOR_LANES, Combine};
 use iced_x86::{Code, Register};
+
+/// Where an accumulator's elements go: the slot of the pointer to the current span's, and where an argument has the distance to
+/// the next one's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Destination {
+    pub(super) pointer: i32,
+    pub(super) outer_stride: i32,
+}
 
 impl Emitter {
     fn parts(&self) -> usize {
@@ -84,57 +93,49 @@ impl Emitter {
         }
     }
 
-    /// Combines the lanes of each accumulator and writes the one element. Every register but the pinned ones and those
-    /// of the main loop's accumulators is free here; `pointers` are the slots of where to write.
-    pub(super) fn finish_accumulators(&mut self, accumulators: &[Accumulator], pointers: &[i32]) {
+    /// Ends a span: notes NaNs that were met in the lanes. Every register but the pinned ones and those of the main loop's
+    /// accumulators is free from here to the next span.
+    pub(super) fn settle_nans(&mut self) {
         for (lanes, flags) in self.nan_flags() {
             // A NaN's bits with any other's are a NaN, and a NaN in any lane is the result.
             self.assembler.emit(self.target.code(Simd::FloatOr), [lanes, lanes, flags]);
         }
+    }
+
+    /// Combines the lanes of each accumulator and writes the one element.
+    pub(super) fn finish_accumulators(&mut self, accumulators: &[Accumulator], destinations: &[Destination]) {
         for (index, accumulator) in accumulators.iter().enumerate() {
-            let place = self.accumulators[index];
-            match place.registers {
-                Some(first) => self.combine_registers(accumulator.combine, first),
-                None => self.combine_parts(accumulator.combine, place),
+            let number = self.combine_vectors(accumulator.combine, self.accumulators[index]);
+            let held = self.scratch[0];
+            if number != held {
+                let [to, from] = [held, number].map(|number| self.vector(number));
+                self.assembler.emit(self.target.code(Simd::Move), [to, from]);
             }
             self.combine_within(accumulator.combine);
-            let lowest: Operand = narrow(16, self.scratch[0]).into();
+            let lowest: Operand = narrow(16, held).into();
             let code = match self.target.dtype {
                 Dtype::F32 => Code::VEX_Vmovss_m32_xmm,
                 Dtype::F64 => Code::VEX_Vmovsd_m64_xmm,
             };
-            self.assembler.load(SCRATCH, slot_address(pointers[accumulator.operand]));
+            self.assembler.load(SCRATCH, slot_address(destinations[accumulator.operand].pointer));
             self.assembler.emit(code, [Address::at(SCRATCH, 0).into(), lowest]);
         }
     }
 
-    /// Whole vectors, in the main loop's registers; the last one goes to the first scratch register.
-    fn combine_registers(&mut self, combine: Combine, first: u8) {
-        let mut width = self.parts() / 2;
-        while width > 1 {
-            for part in 0..width {
-                let upper = self.vector(first + (part + width) as u8);
-                self.combine(combine, first + part as u8, upper, Register::None);
+    /// Combines whole vectors of an accumulator, and gives the register of the one that is left.
+    pub(super) fn combine_vectors(&mut self, combine: Combine, place: AccumulatorPlace) -> u8 {
+        let half = self.parts() / 2;
+        let widths = std::iter::successors(Some(half), |width| Some(width / 2)).take_while(|width| *width > 0);
+        if let Some(first) = place.registers {
+            for part in widths.flat_map(|width| (0..width).map(move |part| [part, part + width])) {
+                let [lower, upper] = part.map(|part| first + part as u8);
+                self.combine(combine, lower, self.vector(upper), Register::None);
             }
-            width /= 2;
+            return first;
         }
-        let held = self.scratch[0];
-        let [held_at, lower] = [held, first].map(|number| self.vector(number));
-        self.assembler.emit(self.target.code(Simd::Move), [held_at, lower]);
-        if width == 1 {
-            let upper = self.vector(first + 1);
-            self.combine(combine, held, upper, Register::None);
-        }
-    }
-
-    /// Whole vectors, in the slot; the last one stays in the first scratch register.
-    fn combine_parts(&mut self, combine: Combine, place: AccumulatorPlace) {
         let held = self.scratch[0];
         let held_at = self.vector(held);
-        let mut width = self.parts() / 2;
-        let first = self.part_address(place, 0).into();
-        self.assembler.emit(self.target.code(Simd::Move), [held_at, first]);
-        while width > 0 {
+        for width in widths {
             for part in (0..width).rev() {
                 let (lower, upper) = (self.part_address(place, part), self.part_address(place, part + width));
                 self.assembler.emit(self.target.code(Simd::Move), [held_at, lower.into()]);
@@ -143,8 +144,8 @@ impl Emitter {
                     self.assembler.emit(self.target.code(Simd::Put), [lower.into(), held_at]);
                 }
             }
-            width /= 2;
         }
+        held
     }
 
     /// The upper half of the first scratch register into the lower, until one lane is left. The operations are done
@@ -186,17 +187,31 @@ impl Emitter {
 }
 
 impl Run<'_> {
-    /// Takes a vector of lanes in, as a node of a body.
-    pub(super) fn accumulate(&mut self, accumulator: usize, combine: Combine, source: Operand, copy: usize) {
+    /// Takes a vector of lanes in, as a node of a body. `next` is the vector of the next body.
+    pub(super) fn accumulate(
+        &mut self,
+        accumulator: usize,
+        combine: Combine,
+        value: Dense,
+        next: Option<Dense>,
+        copy: usize,
+    ) {
         let target = self.emitter.target;
         let place = self.emitter.accumulators[accumulator];
+        let source = self.in_register(value);
         if let (Some(first), Mode::Main) = (place.registers, self.mode) {
             let parts = ACCUMULATOR_LANES / target.lanes();
             let number = first + (copy % parts) as u8;
-            match place.met_nan {
-                Some(flags) => self.emitter.combine_numbers(combine, number, source, flags),
-                None => self.emitter.combine(combine, number, source, Register::None),
+            let Some(flags) = place.met_nan else {
+                self.emitter.combine(combine, number, source, Register::None);
+                return;
+            };
+            // Two bodies note together what they meet.
+            if copy % 2 == 0 {
+                let other = next.map_or(source, |next| self.in_register(next));
+                self.emitter.note_nans(flags, source, other);
             }
+            self.emitter.combine_numbers(combine, number, source);
             return;
         }
         // The lanes of this vector start at the element's index modulo the accumulator's lanes.
@@ -227,27 +242,32 @@ impl Run<'_> {
 }
 
 impl Emitter {
-    /// Like [`Emitter::combine`] for maxima and minima, but a NaN is only noted in `flags`. That shortens the chain of
-    /// operations from one vector to the next from a comparison and a blend to one instruction.
-    fn combine_numbers(&mut self, combine: Combine, number: u8, value: Operand, flags: u8) {
+    /// Like [`Emitter::combine`] for maxima and minima of numbers; a NaN may get lost, so it has to be noted apart. That shortens the
+    /// chain of operations from one vector to the next from a comparison and a blend to one instruction.
+    fn combine_numbers(&mut self, combine: Combine, number: u8, value: Operand) {
+        let simd = if combine == Combine::Max { Simd::Max } else { Simd::Min };
+        let held = self.vector(number);
+        self.assembler.emit(self.target.code(simd), [held, held, value]);
+    }
+
+    /// Makes those lanes of `flags` a NaN that are one in either vector.
+    fn note_nans(&mut self, flags: u8, first: Operand, second: Operand) {
         const UNORDERED: u8 = 0x03;
         let target = self.target;
-        let simd = if combine == Combine::Max { Simd::Max } else { Simd::Min };
-        let [held, flags, found] = [number, flags, self.scratch[1]].map(|number| self.vector(number));
-        self.assembler.emit(target.code(simd), [held, held, value]);
+        let [flags, found] = [flags, self.scratch[1]].map(|number| self.vector(number));
         if target.masks {
             let unordered = mask(SCRATCH_MASK);
-            self.assembler.emit(target.code(Simd::Compare), [unordered.into(), value, value, UNORDERED.into()]);
-            self.assembler.emit_masked(target.code(Simd::Move), [flags, value], unordered, false);
+            self.assembler.emit(target.code(Simd::Compare), [unordered.into(), first, second, UNORDERED.into()]);
+            self.assembler.emit_masked(target.code(Simd::Add), [flags, first, second], unordered, false);
         } else {
-            self.assembler.emit(target.code(Simd::Compare), [found, value, value, UNORDERED.into()]);
+            self.assembler.emit(target.code(Simd::Compare), [found, first, second, UNORDERED.into()]);
             self.assembler.emit(target.code(Simd::FloatOr), [flags, flags, found]);
         }
     }
 
     /// `register ← combine(register, value)` in the lanes of a mask register, all if there is none; as [`Combine::apply`], so a
     /// NaN that is there stays.
-    fn combine(&mut self, combine: Combine, number: u8, value: Operand, lanes: Register) {
+    pub(super) fn combine(&mut self, combine: Combine, number: u8, value: Operand, lanes: Register) {
         let target = self.target;
         let held = self.vector(number);
         let simd = match combine {
@@ -273,7 +293,8 @@ impl Emitter {
     }
 }
 
-fn narrow(bytes: usize, number: u8) -> Register {
+/// The register of so many bytes with this number.
+pub(super) fn narrow(bytes: usize, number: u8) -> Register {
     let first = match bytes {
         16 => Register::XMM0,
         32 => Register::YMM0,
