@@ -57,22 +57,22 @@ pub(crate) fn sums(stage: &Stage) -> bool {
 /// third of the time where all is cached.
 const WORK_TO_PREFETCH: usize = 10;
 
-/// What to fetch into a cache during the pass along the row of a stage, which does not use it; and whether it is wanted for this
-/// row, or else for the next batch of rows.
+/// What to fetch into a cache during the pass along the row of a stage: arrays of which a later pass is the first to read or write
+/// this row.
 ///
-/// That is the last pass that sums, if it computes enough for memory to have little to do. What is the same for all rows stays in a
-/// cache by itself, and kept values may lie where a sink is.
-pub(crate) fn prefetched(graph: &Graph, kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = (Slot, bool)> {
+/// That is done in the last pass that sums, if it computes enough for memory to have little to do. What is the same for all rows
+/// stays in a cache by itself, and kept values may lie where a sink is. What the first pass reads it reads in order, and batch after
+/// batch: machines fetch that ahead on their own.
+pub(crate) fn prefetched(graph: &Graph, kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = Slot> {
     let work = || -> usize { kernel.stages[stage].along.nodes.iter().map(|node| node_cost(graph.node(*node))).sum() };
     let here = kernel.stages.iter().rposition(sums) == Some(stage) && work() >= WORK_TO_PREFETCH;
     let sources = (0..kernel.sources.len()).filter(|at| differs_from_row_to_row(kernel, *at)).map(Slot::Source);
     let sinks =
         (0..kernel.sinks.len()).filter(|at| kernel.kept.is_empty() && kernel.sinks[*at].varying).map(Slot::Sink);
     let slots: SmallVec<[Slot; 8]> = if here { sources.chain(sinks).collect() } else { SmallVec::new() };
-    slots.into_iter().filter_map(move |slot| {
-        let first = kernel.stages.iter().position(|stage| stage.along.slots.contains(&slot))?;
-        let earlier = matches!(slot, Slot::Source(_)) && first < stage;
-        (earlier || first > stage).then_some((slot, first > stage))
+    slots.into_iter().filter(move |slot| {
+        let first = kernel.stages.iter().position(|stage| stage.along.slots.contains(slot));
+        first.is_some_and(|first| first > stage)
     })
 }
 
@@ -164,7 +164,7 @@ pub fn emit(
         bodies.push(values);
     }
     if form == Form::SpanOfFours {
-        for (slot, _) in prefetched(graph, kernel, number) {
+        for slot in prefetched(graph, kernel, number) {
             let name = format!("{} ahead", slot_name(graph, kernel, slot));
             operands.push(Operand { role: Role::Prefetch, dtype, layout: Layout::Cyclic, name });
         }

@@ -82,7 +82,7 @@ impl Preparation<'_> {
             }
         }
         if cut.form(view.form) == Form::SpanOfFours {
-            for (slot, this_row) in fuse::prefetched(&self.prepared.plan.graph, view.plan, stage) {
+            for slot in fuse::prefetched(&self.prepared.plan.graph, view.plan, stage) {
                 let operand = match slot {
                     Slot::Sink(at) => view.sink(at),
                     Slot::Source(at) => at,
@@ -90,7 +90,7 @@ impl Preparation<'_> {
                 };
                 let [along, row] = [view.row_strides[operand], view.batch_strides[operand]];
                 let mut argument = view.of_operand(operand, along, row);
-                argument.offset = along * cut.first as isize + if this_row { 0 } else { row * view.batch as isize };
+                argument.offset = along * cut.first as isize;
                 self.loops.arguments.push(argument);
             }
         }
