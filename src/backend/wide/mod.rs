@@ -40,6 +40,7 @@ use target::Target;
 #[derive(Clone, Debug)]
 pub struct Wide {
     isa: Isa,
+    window: usize,
 }
 
 impl Wide {
@@ -55,7 +56,7 @@ impl Wide {
         if !isa.is_available() {
             return unavailable(format!("this machine has no `{isa}`"));
         }
-        Ok(Wide { isa })
+        Ok(Wide { isa, window: target::window() })
     }
 }
 
@@ -82,7 +83,8 @@ impl Backend for Wide {
         let mut compiled = Vec::with_capacity(passes.len());
         for pass in passes {
             debug_assert_eq!(pass.verify(), Ok(()));
-            let target = Target { masks: self.isa == Isa::Avx512, dtype: pass.program.dtype };
+            let masks = self.isa == Isa::Avx512;
+            let target = Target { masks, dtype: pass.program.dtype, window: self.window };
             compiled.push(loops::compile(pass, target).map_err(|reason| BackendError::Unsupported {
                 backend: self.name(),
                 pass: pass.name.clone(),

@@ -124,6 +124,8 @@ struct Estimate {
     throughput: f64,
     /// Cycles from the first load to the last store.
     latency: usize,
+    /// Instructions that the core has in flight, in effect.
+    window: usize,
 }
 
 impl Estimate {
@@ -136,8 +138,14 @@ impl Estimate {
         }
         let mut ready = vec![0usize; locals];
         let mut classes = vec![None; locals];
-        let mut estimate =
-            Estimate { instructions: body.len(), pressure: 0, mask_pressure: 0, throughput: 0.0, latency: 0 };
+        let mut estimate = Estimate {
+            instructions: body.len(),
+            pressure: 0,
+            mask_pressure: 0,
+            throughput: 0.0,
+            latency: 0,
+            window: target.window,
+        };
         let (mut live, mut live_masks, mut halves, mut accesses, mut divider) =
             (0usize, 0usize, 0usize, 0usize, 0usize);
         for (index, node) in body.iter().enumerate() {
@@ -200,7 +208,7 @@ impl Estimate {
     /// Cycles per body with this many interleaved. A body waits for its units or for its own results; while it waits,
     /// the machine works ahead: on the bodies its window holds anyway, and on those interleaved with it.
     fn cycles(&self, copies: usize) -> f64 {
-        let overlapping = (WINDOW / self.instructions as f64).max(1.0) + INTERLEAVED * (copies - 1) as f64;
+        let overlapping = (self.window as f64 / self.instructions as f64).max(1.0) + INTERLEAVED * (copies - 1) as f64;
         let waiting = self.latency as f64 / overlapping;
         waiting.max(self.throughput) + LOOP_CONTROL / copies as f64
     }
@@ -208,9 +216,7 @@ impl Estimate {
 
 /// The most bodies of one iteration.
 const MOST_COPIES: usize = 8;
-/// Instructions that a core has in flight, in effect (measured on chains of dependent operations, as is the next).
-const WINDOW: f64 = 350.0;
-/// What a body that is interleaved adds to those that overlap.
+/// What a body that is interleaved adds to those that overlap (measured on chains of dependent operations).
 const INTERLEAVED: f64 = 0.87;
 /// Cycles of an iteration that are no body's.
 const LOOP_CONTROL: f64 = 1.0;

@@ -3,6 +3,7 @@
 use crate::backend::wide::assemble::Address;
 use crate::dtype::Dtype;
 use iced_x86::{Code, Register};
+use std::arch::x86_64::__cpuid;
 
 /// A level and a dtype: everything emission must know about the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,20 @@ pub(super) struct Target {
     pub(super) masks: bool,
     /// The dtype of lanes.
     pub(super) dtype: Dtype,
+    /// Instructions that the core has in flight, in effect ([`window`]).
+    pub(super) window: usize,
+}
+
+/// How many instructions this core has in flight, in effect: those among which it finds some that are ready. Measured, as how many
+/// bodies have to be interleaved until chains of dependent operations no longer wait: 350 on AMD's Zen 4 and Intel's Emerald
+/// Rapids. Intel's Skylake servers (and Cascade Lake) keep all that wait in one scheduler of 97 entries, and 80 suits them:
+/// 5 to 15 % for activations of 10 to 30 operations.
+pub(super) fn window() -> usize {
+    const SKYLAKE_SERVER: u32 = 0x5_0650;
+    const FAMILY_AND_MODEL: u32 = 0x0fff_0ff0;
+    // Leaf 0 says who made it: the registers hold "GenuineIntel".
+    let intel = __cpuid(0).ebx == u32::from_le_bytes(*b"Genu");
+    if intel && __cpuid(1).eax & FAMILY_AND_MODEL == SKYLAKE_SERVER { 80 } else { 350 }
 }
 
 impl Target {
