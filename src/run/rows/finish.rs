@@ -190,6 +190,9 @@ pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: usize, count: usize) {
                     let rows = (batch.scratch(loops.places.kept(kept)).cast_const(), steps);
                     with_lane!(loops.dtype, whole_rows(reduction.reduction, rows, count, loops.row_length, scalars));
                 }
+                // Sums of parts of numbers that are not negative: never −0, unless there are none.
+                None if matches!(reduction.reduction, Reduction::SumHigh | Reduction::SumLow)
+                    && loops.row_length > 0 => {}
                 None => with_lane!(loops.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
             }
         }
