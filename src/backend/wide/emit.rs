@@ -440,14 +440,12 @@ impl Run<'_> {
     /// Picks the form of a fused multiply-add: overwrite an operand that dies here, read from memory one that is there.
     fn fused(&mut self, forms: FusedForms, result: Dense, [mut a, mut b, c]: [Dense; 3]) {
         let read = [a, b, c];
-        // At most one operand may stay in memory, and only in one place. The others are loaded; what is loaded may be
-        // overwritten, which saves the copy where nothing dies here.
+        // At most one operand may stay in memory, and only in one place; the others are loaded, and what is loaded may be overwritten.
+        // Where nothing may be, a copy of a register is: that is renamed, while a load would take a register more.
         let in_memory = |run: &Self, value: Dense| run.allocator.register(value).is_none();
         let overwritable = |run: &Self, value: Dense| !in_memory(run, value) && run.allocator.may_overwrite(value);
         let occurrences = |value: Dense| read.iter().filter(|other| **other == value).count();
-        let anything_dies = read.iter().any(|value| overwritable(self, *value));
-        let missing = read.iter().filter(|value| in_memory(self, **value)).count();
-        let mut may_keep = anything_dies || missing > 1;
+        let mut may_keep = true;
         // The factors are asked first: an addend that is loaded and overwritten leaves them free to be memory.
         for value in [b, a, c] {
             if in_memory(self, value) {

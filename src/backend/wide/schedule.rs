@@ -65,7 +65,7 @@ pub(super) fn shape(selection: &Selection, target: Target, reserved: usize) -> S
         });
         registers.collect()
     });
-    let pressure = (copies * estimate.pressure + 1).max(LEAST_FREE);
+    let pressure = (copies * estimate.least_pressure + 1).max(LEAST_FREE);
     let room = usize::from(top).saturating_sub(reserved + pressure);
     let mut pinned = vec![None; selection.residents.len()];
     for resident in hottest(selection, copies).into_iter().take(room) {
@@ -116,8 +116,10 @@ fn memory_serves(node: &Node, place: usize) -> bool {
 struct Estimate {
     /// Nodes, which are instructions but for a few.
     instructions: usize,
-    /// Locals alive at once in vector registers, at most.
+    /// Locals alive at once in vector registers, at most, while results are not written over arguments.
     pressure: usize,
+    /// The same where they are, as far as an argument ends at its node.
+    least_pressure: usize,
     /// The same in mask registers.
     mask_pressure: usize,
     /// Cycles the arithmetic units, or those that load and store, are busy.
@@ -141,6 +143,7 @@ impl Estimate {
         let mut estimate = Estimate {
             instructions: body.len(),
             pressure: 0,
+            least_pressure: 0,
             mask_pressure: 0,
             throughput: 0.0,
             latency: 0,
@@ -177,6 +180,7 @@ impl Estimate {
                 live_masks += usize::from(node.class == Class::Mask);
             }
             estimate.pressure = estimate.pressure.max(live);
+            estimate.least_pressure = estimate.least_pressure.max(live - dying.min(1));
             estimate.mask_pressure = estimate.mask_pressure.max(live_masks);
             live -= dying;
             live_masks -= dying_masks;
