@@ -26,6 +26,7 @@ use super::emit::{
 };
 use super::frame::{FRAME, Frame, STACK_LIMIT, slot_address};
 use super::machine::{Class, Resident, Selection};
+use super::order;
 use super::reduce::Destination;
 use super::schedule::{Shape, shape};
 use super::select::select;
@@ -63,7 +64,8 @@ const WINDOWS_SAVED_VECTORS: std::ops::Range<u32> = 6..16;
 /// # Errors
 /// What the encoder refused, in words.
 pub(super) fn compile(pass: &Pass, target: Target) -> Result<Compiled, String> {
-    let selection = select(pass, target);
+    let mut selection = select(pass, target);
+    order::weave(pass, &mut selection, target);
     let strided = pass.operands.iter().any(|operand| operand.layout == Layout::Strided);
     let scratch = strided || !selection.accumulators.is_empty();
     // AVX2 keeps the mask of the tail in the lowest vector register.

@@ -5,8 +5,9 @@
 //!
 //! - [`select`]: lane ops become machine operations ([`machine`]) on values without registers, groups of them one
 //!   operation where AVX-512 has it ([`patterns`]);
+//! - [`order`]: where a body is several chains, they are woven together;
 //! - [`schedule`]: how many bodies the main loop interleaves, which constants keep a register;
-//! - [`emit`], [`strided`], [`reduce`]: operations become instructions, registers being given out on the way by
+//! - [`emit`], [`strided`], [`reduce`], [`block`]: operations become instructions, registers being given out on the way by
 //!   [`allocate`], with slots of the [`frame`] for what has none;
 //! - [`loops`]: the function around: entry, main loop, masked tail, the dimension around, exit;
 //! - [`assemble`]: bytes; [`constants`]: the pool behind them; [`target`]: the instruction of each operation.
@@ -22,6 +23,7 @@ mod emit;
 mod frame;
 mod loops;
 mod machine;
+mod order;
 mod patterns;
 mod reduce;
 mod schedule;

@@ -225,6 +225,11 @@ const INTERLEAVED: f64 = 0.87;
 /// Cycles of an iteration that are no body's.
 const LOOP_CONTROL: f64 = 1.0;
 
+/// Latency in cycles.
+pub(super) fn latency(action: Action, target: Target) -> usize {
+    cost(action, target).0
+}
+
 /// Latency in cycles, occupancy of the two arithmetic ports in half cycles, and cycles of the divider.
 fn cost(action: Action, target: Target) -> (usize, usize, usize) {
     // Dividers take twice as long for twice the width and for float64, beside whatever else there is to do.
