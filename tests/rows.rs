@@ -283,3 +283,35 @@ fn row_functions_work_in_place() {
         }
     }
 }
+
+/// Rows go in batches; these are several, of which the last is not full.
+#[test]
+fn a_row_among_many_gives_what_it_gives_alone() {
+    const ROWS: usize = 701;
+    const LENGTH: usize = 300;
+    let mut random = Random(8);
+    let inputs: Vec<Array> = (0..3).map(|_| Array::from_fn(&[ROWS, LENGTH], |_| random.between(-6.0, 6.0))).collect();
+    for text in [
+        "softmax(x * 0.5 + m) * g",
+        "log_softmax(x) + m",
+        "layer_norm(x)",
+        "sum(x * m, axis = -1)",
+        "max(x, axis = -1)",
+    ] {
+        for engine in engines() {
+            let function = engine.compile(text).unwrap();
+            let inputs = &inputs[..function.inputs().len()];
+            let whole = call(&function, inputs).unwrap().remove(0);
+            let width = whole.data.len() / ROWS;
+            for row in (0..ROWS).step_by(13).chain([15, 16, 17, ROWS - 1]) {
+                let alone: Vec<Array> = inputs
+                    .iter()
+                    .map(|input| Array::new(&[1, LENGTH], input.data[row * LENGTH..][..LENGTH].to_vec()))
+                    .collect();
+                let alone = call(&function, &alone).unwrap().remove(0);
+                let context = || format!("{}: row {row} of {text}", name(engine));
+                assert_same_bits(&whole.data[row * width..][..width], &alone.data, context);
+            }
+        }
+    }
+}
