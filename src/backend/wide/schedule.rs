@@ -32,7 +32,8 @@ pub(super) struct AccumulatorRegisters {
     pub(super) met_nan: Option<u8>,
 }
 
-/// The least number of registers left to the allocator: the widest node reads three and writes one.
+/// The least number of registers left to the allocator: the widest node reads three and writes one, and combining a block of
+/// spans ([`super::block`]) takes one for each level of its tree and two more.
 const LEAST_FREE: usize = 6;
 
 /// Decides the shape. `reserved` registers, the lowest ones, are scratch.
