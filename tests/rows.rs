@@ -315,3 +315,27 @@ fn a_row_among_many_gives_what_it_gives_alone() {
         }
     }
 }
+
+/// The same of strips: rows along an axis that is not the last.
+#[test]
+fn a_column_among_many_gives_what_it_gives_alone() {
+    const COLUMNS: usize = 9001;
+    const LENGTH: usize = 23;
+    let mut random = Random(9);
+    let inputs: Vec<Array> =
+        (0..3).map(|_| Array::from_fn(&[LENGTH, COLUMNS], |_| random.between(-6.0, 6.0))).collect();
+    for text in ["softmax(x * 0.5 + m, axis = 0) * g", "log_softmax(x, axis = 0) + m", "sum(x * m, axis = 0)"] {
+        for engine in engines() {
+            let function = engine.compile(text).unwrap();
+            let inputs = &inputs[..function.inputs().len()];
+            let whole = call(&function, inputs).unwrap().remove(0);
+            for column in (0..COLUMNS).step_by(311).chain([1023, 1024, 4095, 4096, 8192, COLUMNS - 1]) {
+                let of =
+                    |array: &Array| -> Vec<f32> { array.data.iter().skip(column).step_by(COLUMNS).copied().collect() };
+                let alone: Vec<Array> = inputs.iter().map(|input| Array::new(&[LENGTH, 1], of(input))).collect();
+                let alone = call(&function, &alone).unwrap().remove(0);
+                assert_same_bits(&of(&whole), &alone.data, || format!("{}: column {column} of {text}", name(engine)));
+            }
+        }
+    }
+}
