@@ -34,14 +34,14 @@ pub(crate) unsafe fn run_loops(
         return unsafe { run_rows(loops, plan, &pointers.0, &loops.nest) };
     }
     let nest = &loops.nest;
-    let longest = (0..nest.len()).max_by_key(|at| nest[*at].length).unwrap_or(0);
-    let grain = if loops.form == Form::Strip && longest == nest.len() - 1 { 64 } else { 1 };
+    let cut = dimension_to_cut(nest, parts);
+    let grain = if loops.form == Form::Strip && cut == nest.len() - 1 { 64 } else { 1 };
     let failed = std::sync::Mutex::new(None);
-    threads::split(nest[longest].length, grain, parts, |first, count| {
+    threads::split(nest[cut].length, grain, parts, |first, count| {
         let mut part = nest.clone();
-        part[longest].length = count;
+        part[cut].length = count;
         let Pointers(pointers) = pointers;
-        let steps = pointers.iter().zip(&nest[longest].strides);
+        let steps = pointers.iter().zip(&nest[cut].strides);
         let moved: SmallVec<[*mut u8; 8]> =
             steps.map(|(pointer, stride)| pointer.wrapping_offset(stride * first as isize)).collect();
         // SAFETY: the caller's promise, for rows that no other thread has.
@@ -50,6 +50,14 @@ pub(crate) unsafe fn run_loops(
         }
     });
     failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// The dimension of which each of so many threads gets a part: the outermost that can be shared out evenly, so that each reads memory
+/// in order, else the longest.
+fn dimension_to_cut(nest: &[Dimension], parts: usize) -> usize {
+    const EVEN_ENOUGH: usize = 8;
+    let longest = || (0..nest.len()).max_by_key(|at| nest[*at].length).unwrap_or(0);
+    nest.iter().position(|dimension| dimension.length >= EVEN_ENOUGH * parts).unwrap_or_else(longest)
 }
 
 /// Runs the rows of a nest on this thread.
