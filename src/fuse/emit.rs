@@ -250,6 +250,29 @@ pub(crate) fn combine_of(reduction: Reduction) -> Combine {
     }
 }
 
+/// Two passes over strips of an accumulator: the first fills one with the identity, the second combines one with another and
+/// writes it over the first.
+pub(crate) fn strip_passes(combine: Combine, builder: impl Fn() -> LaneBuilder) -> [Pass; 2] {
+    let pass = |name: &str, roles: &[(Role, &str)], builder: LaneBuilder| {
+        let dtype = builder.dtype();
+        let operand = |(role, name): &(Role, &str)| {
+            let (role, layout, name) = (*role, Layout::Contiguous, (*name).to_owned());
+            Operand { role, dtype, layout, name }
+        };
+        let operands = roles.iter().map(operand).collect();
+        Pass { name: format!("{name} {}", combine.name()), program: builder.finish(), operands }
+    };
+    let mut filling = builder();
+    let identity = filling.number(combine.identity::<f64>());
+    filling.store(OperandId(0), identity);
+    let mut combining = builder();
+    let [strip, value] = [0, 1].map(|operand| combining.load(OperandId(operand)));
+    let combined = combine_strip(&mut combining, combine, strip, value);
+    combining.store(OperandId(2), combined);
+    let both = [(Role::Read, "strip"), (Role::Read, "other"), (Role::Write, "combined")];
+    [pass("fill", &[(Role::Write, "strip")], filling), pass("combine", &both, combining)]
+}
+
 /// [`Combine::apply`] in lane ops.
 fn combine_strip(builder: &mut LaneBuilder, combine: Combine, strip: Value, value: Value) -> Value {
     let taken = match combine {

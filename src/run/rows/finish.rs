@@ -4,9 +4,11 @@
 //! section, ascending sections in float64 (with the errors of the additions carried along, for float64 itself).
 
 use super::batch::Batch;
+use super::loops::StripCode;
 use crate::dtype::Dtype;
 use crate::fuse::{Form, StageReduction, combine_of};
 use crate::lane::{Combine, Lane};
+use crate::run::operands;
 use fuselet_ir::Reduction;
 
 /// Calls a function generic over the lane with the lane of a dtype.
@@ -109,20 +111,10 @@ pub(super) struct Strip {
 /// # Safety
 /// The accumulators have the strip.
 pub(super) unsafe fn clear_strip(batch: &Batch<'_>, stage: usize, strip: Strip) {
-    for (at, reduction) in accumulated(batch, stage) {
-        let combine = combine_of(reduction.reduction);
-        let target = batch.scratch(batch.loops.places.accumulator(at)).wrapping_add(strip.at);
+    for (strips, code) in strips(batch, stage, strip) {
         // SAFETY: the caller's promise.
-        unsafe { with_lane!(batch.loops.dtype, fill(combine, target, strip.count)) };
+        unsafe { code.fill.run(&[operands::argument(strips, batch.size() as isize, 0)], strip.count, 1) };
     }
-}
-
-/// # Safety
-/// `target` is part of scratch and has room for `count` lanes.
-unsafe fn fill<L: Lane>(combine: Combine, target: *mut u8, count: usize) {
-    // SAFETY: the caller's promise; scratch is initialised, and sections are aligned to cache lines.
-    let target = unsafe { std::slice::from_raw_parts_mut(target.cast::<L>(), count) };
-    target.fill(combine.identity());
 }
 
 /// Combines a strip of every accumulator with another, `upper` bytes after it.
@@ -130,26 +122,23 @@ unsafe fn fill<L: Lane>(combine: Combine, target: *mut u8, count: usize) {
 /// # Safety
 /// The accumulators have both strips, which do not overlap.
 pub(super) unsafe fn combine_strips(batch: &Batch<'_>, stage: usize, strip: Strip, upper: usize) {
-    for (at, reduction) in accumulated(batch, stage) {
-        let combine = combine_of(reduction.reduction);
-        let lower = batch.scratch(batch.loops.places.accumulator(at)).wrapping_add(strip.at);
-        // SAFETY: the caller's promise.
-        unsafe { with_lane!(batch.loops.dtype, combine_two(combine, lower, lower.add(upper), strip.count)) };
+    for (lower, code) in strips(batch, stage, strip) {
+        let arguments =
+            [lower, lower.wrapping_add(upper), lower].map(|at| operands::argument(at, batch.size() as isize, 0));
+        // SAFETY: the caller's promise; the first strip is written over itself.
+        unsafe { code.combine.run(&arguments, strip.count, 1) };
     }
 }
 
-/// # Safety
-/// As [`combine_strips`].
-unsafe fn combine_two<L: Lane>(combine: Combine, lower: *mut u8, upper: *const u8, count: usize) {
-    // SAFETY: the caller's promise; scratch is initialised, and sections are aligned to cache lines.
-    let (lower, upper) = unsafe {
-        (std::slice::from_raw_parts_mut(lower.cast::<L>(), count), std::slice::from_raw_parts(upper.cast::<L>(), count))
-    };
-    if combine == Combine::Sum {
-        lower.iter_mut().zip(upper).for_each(|(lower, upper)| *lower = *lower + *upper);
-    } else {
-        lower.iter_mut().zip(upper).for_each(|(lower, upper)| *lower = combine.apply(*lower, *upper));
-    }
+/// Where a strip of each accumulator of a stage is, and the code for it.
+fn strips<'a>(batch: &Batch<'a>, stage: usize, strip: Strip) -> impl Iterator<Item = (*mut u8, &'a StripCode)> {
+    let (loops, first) = (batch.loops, batch.scratch(0));
+    accumulated(batch, stage).map(move |(at, reduction)| {
+        let combine = combine_of(reduction.reduction);
+        let found = loops.strips.iter().find(|(known, _)| *known == combine);
+        let (_, code) = found.expect("preparing finds code for every way of combining");
+        (first.wrapping_offset(loops.places.accumulator(at)).wrapping_add(strip.at), code)
+    })
 }
 
 /// Copies a strip of every accumulator to the scalars, or to the results of section `result`, which lie `line` bytes apart.

@@ -10,6 +10,7 @@ use crate::backend::Code;
 use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::fuse::{self, Form, KernelPlan, Slot};
+use crate::lane::Combine;
 use crate::run::Arrays;
 use crate::run::operands::{self, Bound, Dimension, Nest, Pointers};
 use crate::run::prepared::{PreparedKernel, PreparedPlan};
@@ -55,6 +56,16 @@ pub(crate) struct RowLoops {
     pub(super) stages: SmallVec<[StageCode; 4]>,
     /// The arguments of all passes.
     pub(super) arguments: SmallVec<[Argument; 32]>,
+    /// In strip form, what the accumulators need, each way of combining once.
+    pub(super) strips: SmallVec<[(Combine, StripCode); 2]>,
+}
+
+/// Code over strips of an accumulator.
+pub(super) struct StripCode {
+    /// Fills a strip with the identity.
+    pub(super) fill: Arc<dyn Code>,
+    /// Combines a strip with another.
+    pub(super) combine: Arc<dyn Code>,
 }
 
 /// What the pointer of an argument is reckoned from.
@@ -196,6 +207,7 @@ pub(crate) fn lay_out(
         scratch_bytes,
         stages: SmallVec::new(),
         arguments: SmallVec::new(),
+        strips: SmallVec::new(),
     };
     Preparation { engine, prepared, kernel, view: &view, loops: &mut loops }.run();
     let pointers = bounds.iter().map(|bound| bound.pointer).collect();

@@ -1,11 +1,11 @@
 //! Finding the code of every pass of a row kernel, and what its arguments are, section by section of the row.
 
-use super::loops::{AlongCode, Argument, RowLoops, Segment, StageCode, View};
+use super::loops::{AlongCode, Argument, RowLoops, Segment, StageCode, StripCode, View};
 use super::{BLOCK, GROUP, span, strip};
 use crate::backend::Code;
 use crate::engine::Engine;
 use crate::fuse::{self, Form, PassPlan, Slot};
-use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout, Role};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, LaneBuilder, Layout, Role};
 use crate::run::operands;
 use crate::run::prepared::{Layouts, Position, PreparedKernel, PreparedPlan, pass_of};
 use smallvec::{SmallVec, smallvec};
@@ -28,6 +28,21 @@ impl Preparation<'_> {
             let along = (!stage.along.is_empty()).then(|| self.along(number));
             let across = (!stage.across.is_empty()).then(|| self.across(number, &stage.across));
             self.loops.stages.push(StageCode { along, across, sums: fuse::sums(stage) });
+        }
+        if self.view.form == Form::Strip {
+            self.strips();
+        }
+    }
+
+    /// Finds the code that accumulators need in strip form.
+    fn strips(&mut self) {
+        let reductions = self.view.plan.stages.iter().flat_map(|stage| &stage.reductions);
+        for combine in reductions.filter(|reduction| reduction.kept.is_none()).map(|r| fuse::combine_of(r.reduction)) {
+            if self.loops.strips.iter().all(|(known, _)| *known != combine) {
+                let builder = || LaneBuilder::new(self.loops.dtype, self.engine.has_fma());
+                let [fill, combining] = fuse::strip_passes(combine, builder).map(|pass| self.engine.code(pass).code);
+                self.loops.strips.push((combine, StripCode { fill, combine: combining }));
+            }
         }
     }
 
