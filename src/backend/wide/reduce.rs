@@ -207,7 +207,7 @@ impl Run<'_> {
                 return;
             };
             // Two bodies note together what they meet.
-            if copy % 2 == 0 {
+            if copy.is_multiple_of(2) {
                 let other = next.map_or(source, |next| self.in_register(next));
                 self.emitter.note_nans(flags, source, other);
             }
