@@ -1,7 +1,8 @@
 //! The end of a reduction: combining strips, adding up sections, and what a row's result still needs.
 //!
-//! Ordinary Rust on the lanes' dtype. The order of every sum is fixed: the tree of [`crate::lane::combine_lanes`] in a
-//! section, ascending sections in float64 (with the errors of the additions carried along, for float64 itself).
+//! Ordinary Rust on the lanes' dtype, but for strips, which have code of their own. The order of every sum is fixed: the tree of
+//! [`crate::lane::combine_lanes`] in a section, ascending sections in float64 (with the errors of the additions carried along, for
+//! float64 itself).
 
 use super::batch::Batch;
 use super::loops::StripCode;
