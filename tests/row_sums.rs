@@ -13,7 +13,7 @@ use fuselet::{BackendChoice, Engine, Fusion, TensorMut, TensorRef};
 /// these sums in float64.
 fn defined_sum(row: &[f32]) -> f32 {
     let lanes_of = |values: &mut dyn Iterator<Item = f32>| {
-        let mut lanes = [-0.0f32; ACCUMULATOR_LANES];
+        let mut lanes = [0.0f32; ACCUMULATOR_LANES];
         for (at, value) in values.enumerate() {
             lanes[at % ACCUMULATOR_LANES] += value;
         }

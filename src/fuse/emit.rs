@@ -139,13 +139,15 @@ pub fn emit(
             if values.contains_key(node) {
                 continue;
             }
-            let value = builder.load(OperandId(places[*slot]));
-            let value = if graph.kind(*node) == Kind::Truth {
+            let mut value = builder.load(OperandId(places[*slot]));
+            if graph.kind(*node) == Kind::Truth {
                 let zero = builder.number(0.0);
-                builder.unequal(value, zero)
-            } else {
-                value
-            };
+                value = builder.unequal(value, zero);
+            } else if is_extremum(kernel, pass.slots[*slot]) {
+                // Its sign must not depend on the order in which zeros of either sign came.
+                let zero = builder.number(0.0);
+                value = builder.add(value, zero);
+            }
             values.insert(*node, value);
             if !moves(kernel, pass.slots[*slot]) {
                 shared.insert(*node, value);
@@ -214,6 +216,14 @@ fn compute(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHa
         }
         Node::Input(_) | Node::Half { .. } => unreachable!("inputs and halves are sources"),
     }
+}
+
+/// Whether a slot holds the maximum or minimum of a row.
+fn is_extremum(kernel: &KernelPlan, slot: Slot) -> bool {
+    let mut reductions = kernel.stages.iter().flat_map(|stage| &stage.reductions);
+    let Slot::Scalar(scalar) = slot else { return false };
+    reductions
+        .any(|reduction| reduction.scalar == scalar && matches!(reduction.reduction, Reduction::Max | Reduction::Min))
 }
 
 /// A value as it is stored.

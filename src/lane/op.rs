@@ -319,7 +319,7 @@ impl LaneOp {
 /// How an accumulator takes in one more value, lane by lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Combine {
-    /// accumulator + value; starts at −0.
+    /// accumulator + value; starts at +0, so that no sum is −0.
     Sum,
     /// The larger; a NaN stays. Starts at −inf.
     Max,
@@ -337,10 +337,10 @@ impl Combine {
         }
     }
 
-    /// What a fresh accumulator holds: combining with it gives the value itself.
+    /// What a fresh accumulator holds: combining with it gives the value itself (of a sum, −0 gives +0).
     pub fn identity<L: Lane>(self) -> L {
         match self {
-            Combine::Sum => L::round_from(-0.0),
+            Combine::Sum => L::round_from(0.0),
             Combine::Max => L::round_from(f64::NEG_INFINITY),
             Combine::Min => L::round_from(f64::INFINITY),
         }

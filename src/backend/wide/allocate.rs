@@ -2,8 +2,8 @@
 //!
 //! A body has no control flow, so all future uses are known: this is Belady's rule, the best there is for reloads.
 //! Constants and uniforms have a home in memory and are evicted for nothing; a local is written to a slot of the frame
-//! the first time it is evicted and never again (values are assigned once). Residents may be **pinned**: they keep one
-//! register through all loops of the pass.
+//! the first time it is evicted and never again (values are assigned once). What is loaded from an array for one use stays there
+//! until it is used, as long as nothing is stored. Residents may be **pinned**: they keep one register through all loops of the pass.
 //!
 //! The allocator only decides; [`super::emit`] writes the instructions it asks for (spills and reloads included).
 
@@ -26,6 +26,8 @@ pub(super) enum Home {
     Fixed(i32),
     /// A slot the value was spilled to.
     Spilled(i32),
+    /// The array of an operand, where interleaved body `copy` has its elements.
+    Array { operand: u32, copy: u32 },
 }
 
 /// One value while code is emitted.
@@ -184,6 +186,12 @@ impl Allocator {
         uses.iter().copied().find(|position| *position > self.position).unwrap_or(u32::MAX)
     }
 
+    /// Whether the value is read once in all.
+    pub(super) fn is_read_once(&self, value: Dense) -> bool {
+        let state = &self.states[value];
+        state.end - state.next == 1
+    }
+
     /// Whether the current node may overwrite the register of a value it reads: nobody reads it later, or memory has it.
     pub(super) fn may_overwrite(&self, value: Dense) -> bool {
         !self.states[value].pinned && (self.next_use(value) == u32::MAX || self.states[value].home != Home::Nowhere)
@@ -243,6 +251,17 @@ impl Allocator {
     /// Notes that a value was written to a slot.
     pub(super) fn spilled(&mut self, value: Dense, slot: i32) {
         self.states[value].home = Home::Spilled(slot);
+    }
+
+    /// Notes that a value, which is in no register, is in an operand's array.
+    pub(super) fn leave_in_array(&mut self, value: Dense, operand: usize, copy: usize) {
+        self.states[value].home = Home::Array { operand: operand as u32, copy: copy as u32 };
+    }
+
+    /// Notes that the array of a value may change. If the value is still to be read, it must be in a register by now.
+    pub(super) fn forget_array(&mut self, value: Dense) {
+        debug_assert!(matches!(self.states[value].home, Home::Array { .. }));
+        self.states[value].home = Home::Nowhere;
     }
 
     /// Notes that a taken register now holds a value.

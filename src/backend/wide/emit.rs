@@ -120,6 +120,8 @@ pub(super) struct Run<'emitter> {
     copies: usize,
     /// Slots whose values died at this node.
     returned: Vec<(Class, i32)>,
+    /// Values that are left in their arrays until they are used.
+    in_arrays: Vec<Dense>,
 }
 
 impl Emitter {
@@ -127,9 +129,13 @@ impl Emitter {
     pub(super) fn sequence(&mut self, mode: Mode, nodes: &[Node], locals: usize, copies: usize, vectors: u32) {
         let masks = if self.target.masks { ALLOCATABLE_MASKS } else { 0 };
         let allocator = Allocator::new(nodes, locals, copies, &self.residents, vectors, masks);
-        let mut run = Run { emitter: self, allocator, mode, copies, returned: Vec::new() };
+        let (returned, in_arrays) = (Vec::new(), Vec::new());
+        let mut run = Run { emitter: self, allocator, mode, copies, returned, in_arrays };
         for (index, node) in nodes.iter().enumerate() {
             for copy in 0..copies {
+                if let Action::Store { .. } = node.action {
+                    run.fetch_from_arrays();
+                }
                 run.allocator.set_position(index * copies + copy);
                 run.node(node, copy);
                 run.allocator.unlock();
@@ -223,6 +229,10 @@ impl Run<'_> {
             }
             Action::Load { operand } => match self.emitter.operands[operand].layout {
                 Layout::Strided => self.load_strided(operand, result),
+                _ if self.may_stay_in_array(operand, result) => {
+                    self.allocator.leave_in_array(result, operand, copy);
+                    self.in_arrays.push(result);
+                }
                 _ => self.load_contiguous(operand, result, copy),
             },
             Action::LoadBroadcast { operand } => {
@@ -299,6 +309,7 @@ impl Run<'_> {
         let target = self.emitter.target;
         let register = self.named(class, number).into();
         let (code, address) = match (self.allocator.home(value), class) {
+            (Home::Array { operand, copy }, _) => (target.code(Simd::Move), self.array_address(operand, copy)),
             (Home::Pool(offset), _) => (target.code(Simd::Broadcast), Address::pool(offset)),
             (Home::Fixed(slot) | Home::Spilled(slot), Class::Vector) => (target.code(Simd::Move), slot_address(slot)),
             (Home::Fixed(slot) | Home::Spilled(slot), Class::Mask) => (Code::VEX_Kmovw_kr_km16, slot_address(slot)),
@@ -308,7 +319,7 @@ impl Run<'_> {
     }
 
     /// A vector as an operand that may be memory.
-    fn operand(&mut self, value: Dense) -> Operand {
+    pub(super) fn operand(&mut self, value: Dense) -> Operand {
         if self.allocator.register(value).is_some() {
             return self.in_register(value);
         }
@@ -321,6 +332,7 @@ impl Run<'_> {
                 self.in_register(value)
             }
             Home::Fixed(slot) | Home::Spilled(slot) => slot_address(slot).into(),
+            Home::Array { operand, copy } => self.array_address(operand, copy).into(),
             Home::Nowhere => unreachable!("a value is in a register or in memory"),
         }
     }
@@ -490,6 +502,7 @@ impl Run<'_> {
             (Some(_), _) => self.in_register(value),
             (None, Home::Pool(offset)) => self.emitter.target.constant(Address::pool(offset)).into(),
             (None, Home::Fixed(slot) | Home::Spilled(slot)) => slot_address(slot).into(),
+            (None, Home::Array { operand, copy }) => self.array_address(operand, copy).into(),
             (None, Home::Nowhere) => unreachable!("a value is in a register or in memory"),
         }
     }
@@ -527,6 +540,30 @@ impl Run<'_> {
         match self.emitter.operands[operand].layout {
             Layout::Cyclic => self.emitter.cyclic_address(pointer, 0, bytes),
             _ => Address::indexed(pointer, INDEX, bytes as i32),
+        }
+    }
+
+    fn array_address(&mut self, operand: u32, copy: u32) -> Address {
+        self.contiguous_address(operand as usize, copy as usize)
+    }
+
+    /// Whether an element that is read once may be an operand in memory of the instruction that reads it: that saves an instruction,
+    /// and a register while the core works ahead.
+    fn may_stay_in_array(&self, operand: usize, result: Dense) -> bool {
+        let by_register = matches!(self.emitter.operands[operand].pointer, Pointer::Register(_));
+        self.mode == Mode::Main && by_register && self.allocator.is_read_once(result)
+    }
+
+    /// Loads what was left in arrays, before a store changes one: an output may lie on an input. (The store is not the current node yet:
+    /// what it reads counts as needed.)
+    fn fetch_from_arrays(&mut self) {
+        for value in std::mem::take(&mut self.in_arrays) {
+            if self.allocator.next_use(value) == u32::MAX {
+                continue;
+            }
+            self.in_register(value);
+            self.allocator.forget_array(value);
+            self.allocator.unlock();
         }
     }
 

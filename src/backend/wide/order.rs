@@ -14,20 +14,27 @@ use super::target::Target;
 use crate::lane::{Layout, Pass};
 use std::collections::VecDeque;
 
-const LOOKAHEAD: usize = 28;
+const LOOKAHEAD: usize = 40;
 const PACE: usize = 2;
 
 /// Weaves the chains of a pass's body together, if it has several.
 pub(super) fn weave(pass: &Pass, selection: &mut Selection, target: Target) {
     if pass.operands.iter().any(|operand| operand.layout == Layout::Cyclic) {
         let nodes = std::mem::take(&mut selection.body);
-        selection.body = reordered(nodes, selection.body_locals, target);
+        selection.body = sunk(reordered(nodes, selection.body_locals, target), selection.body_locals);
     }
 }
 
-/// The nodes in the order in which they can begin. Stores stay behind all loads.
+/// The nodes in the order in which they can begin. Stores stay behind all that reads what was loaded: until then it may lie in its
+/// array.
 fn reordered(nodes: Vec<Node>, locals: usize, target: Target) -> Vec<Node> {
-    let mut loads = nodes.iter().filter(|node| matches!(node.action, Action::Load { .. })).count();
+    let mut loaded = vec![false; locals];
+    for node in nodes.iter().filter(|node| matches!(node.action, Action::Load { .. })) {
+        loaded[node.result.index()] = true;
+    }
+    let reads = |node: &Node| node.arguments().any(|value| value.is_local() && loaded[value.index()]);
+    let is_store = |node: &Node| matches!(node.action, Action::Store { .. });
+    let mut readers = nodes.iter().filter(|node| reads(node) && !is_store(node)).count();
     let mut ordered = Vec::with_capacity(nodes.len());
     let mut nodes = VecDeque::from(nodes);
     // When each local is there; never, until the node that makes it is in order.
@@ -35,7 +42,7 @@ fn reordered(nodes: Vec<Node>, locals: usize, target: Target) -> Vec<Node> {
     let mut now = 0;
     while !nodes.is_empty() {
         let start = |node: &Node| {
-            let waits = matches!(node.action, Action::Store { .. }) && loads > 0;
+            let waits = is_store(node) && readers > 0;
             let arguments = node.arguments().filter(|value| value.is_local()).map(|value| ready[value.index()]);
             arguments.chain(waits.then_some(usize::MAX)).max().unwrap_or(0).max(now)
         };
@@ -44,11 +51,29 @@ fn reordered(nodes: Vec<Node>, locals: usize, target: Target) -> Vec<Node> {
         let begins = start(&nodes[next]);
         let Some(node) = nodes.remove(next) else { break };
         now = begins + PACE;
-        loads -= usize::from(matches!(node.action, Action::Load { .. }));
+        readers -= usize::from(reads(&node) && !is_store(&node));
         if node.result != ValueId::NONE {
             ready[node.result.index()] = begins + latency(node.action, target);
         }
         ordered.push(node);
     }
     ordered
+}
+
+/// The nodes with each that takes a register, since what it reads lives on anyway, moved down to its first reader.
+fn sunk(nodes: Vec<Node>, locals: usize) -> Vec<Node> {
+    let mut sunk: VecDeque<Node> = VecDeque::with_capacity(nodes.len());
+    // What the nodes so far, which are those below, read.
+    let mut read = vec![false; locals];
+    for node in nodes.into_iter().rev() {
+        let lives_on = |value: ValueId| !value.is_local() || read[value.index()];
+        let computes = node.result != ValueId::NONE && !matches!(node.action, Action::Load { .. });
+        let reader = |user: &Node| user.arguments().any(|value| value == node.result);
+        let place = if computes && node.arguments().all(lives_on) { sunk.iter().position(reader) } else { None };
+        for value in node.arguments().filter(|value| value.is_local()) {
+            read[value.index()] = true;
+        }
+        sunk.insert(place.unwrap_or(0), node);
+    }
+    sunk.into()
 }

@@ -39,14 +39,26 @@ impl Emitter {
                 Dtype::F32 => u64::from(accumulator.combine.identity::<f32>().to_bits()),
                 Dtype::F64 => accumulator.combine.identity::<f64>().to_bits(),
             };
+            let parts = 0..self.parts() as u8;
+            match place.registers {
+                // Cores know that this is zero: it takes them neither time nor a register.
+                Some(first) if bits == 0 => {
+                    for part in parts {
+                        let register = self.vector(first + part);
+                        self.assembler.emit(self.target.code(Simd::FloatXor), [register, register, register]);
+                    }
+                    continue;
+                }
+                _ => {}
+            }
             let constant = self.pool.constant(self.target, bits);
             let held = self.vector(place.registers.unwrap_or(self.scratch[0]));
             self.assembler.emit(self.target.code(Simd::Broadcast), [held, Address::pool(constant).into()]);
-            for part in 0..self.parts() {
+            for part in parts {
                 let (code, to) = match place.registers {
                     Some(_) if part == 0 => continue,
-                    Some(first) => (Simd::Move, self.vector(first + part as u8)),
-                    None => (Simd::Put, self.part_address(place, part).into()),
+                    Some(first) => (Simd::Move, self.vector(first + part)),
+                    None => (Simd::Put, self.part_address(place, part.into()).into()),
                 };
                 self.assembler.emit(self.target.code(code), [to, held]);
             }
@@ -198,14 +210,15 @@ impl Run<'_> {
     ) {
         let target = self.emitter.target;
         let place = self.emitter.accumulators[accumulator];
-        let source = self.in_register(value);
         if let (Some(first), Mode::Main) = (place.registers, self.mode) {
             let parts = ACCUMULATOR_LANES / target.lanes();
             let number = first + (copy % parts) as u8;
             let Some(flags) = place.met_nan else {
+                let source = self.operand(value);
                 self.emitter.combine(combine, number, source, Register::None);
                 return;
             };
+            let source = self.in_register(value);
             // Two bodies note together what they meet.
             if copy.is_multiple_of(2) {
                 let other = next.map_or(source, |next| self.in_register(next));
@@ -214,6 +227,7 @@ impl Run<'_> {
             self.emitter.combine_numbers(combine, number, source);
             return;
         }
+        let source = self.in_register(value);
         // The lanes of this vector start at the element's index modulo the accumulator's lanes.
         let bytes = (ACCUMULATOR_LANES * target.dtype.size()) as i32;
         let assembler = &mut self.emitter.assembler;

@@ -69,7 +69,7 @@ pub(super) fn shape(selection: &Selection, target: Target, reserved: usize) -> S
     let pressure = (copies * estimate.least_pressure + 1).max(LEAST_FREE);
     let room = usize::from(top).saturating_sub(reserved + pressure);
     let mut pinned = vec![None; selection.residents.len()];
-    for resident in hottest(selection, copies).into_iter().take(room) {
+    for resident in hottest(selection).into_iter().take(room) {
         top -= 1;
         pinned[resident] = Some(top);
     }
@@ -79,8 +79,8 @@ pub(super) fn shape(selection: &Selection, target: Target, reserved: usize) -> S
     Shape { copies, pinned, accumulators, align_from, free }
 }
 
-/// Vector residents the body reads, those first that save the most by being in a register.
-fn hottest(selection: &Selection, copies: usize) -> Vec<usize> {
+/// Vector residents the body reads: uniforms, then constants, those first that save the most by being in a register.
+fn hottest(selection: &Selection) -> Vec<usize> {
     let mut savings = vec![0usize; selection.residents.len()];
     for node in &selection.body {
         for (place, argument) in node.arguments.iter().enumerate() {
@@ -89,11 +89,13 @@ fn hottest(selection: &Selection, copies: usize) -> Vec<usize> {
             }
         }
     }
+    // A uniform would be written to the frame at the start of every span, and rows may be short.
+    let is_uniform = |index: usize| matches!(selection.residents[index], Resident::Uniform { .. });
     let mut order: Vec<usize> = (0..savings.len())
         .filter(|index| savings[*index] > 0)
         .filter(|index| !matches!(selection.residents[*index], Resident::Uniform { class: Class::Mask }))
         .collect();
-    order.sort_by_key(|index| (std::cmp::Reverse(savings[*index] * copies), *index));
+    order.sort_by_key(|index| (std::cmp::Reverse((is_uniform(*index), savings[*index])), *index));
     order
 }
 

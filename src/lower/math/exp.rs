@@ -2,8 +2,8 @@
 //!
 //! Reduction x = n·ln 2 + r, |r| ≤ ½ ln 2, with ln 2 in two parts of which n · (the high one) is exact (Cody and Waite);
 //! n is rounded by adding 1.5·2ᵖ⁻¹, whose low bits then *are* n plus a bias, so that the power of two is one shift away
-//! (`t << mantissa`). The polynomial is multiplied by it, never its bits added into the polynomial's: a NaN's payload
-//! plus an exponent could become a number.
+//! (`t << mantissa`). The polynomial is multiplied by it. Where its bits are added into a polynomial's instead, a NaN must come
+//! through by another way: its payload plus an exponent could become a number.
 //!
 //! `exp` applies the power in two halves, 2^⌊·⌋ and 2^⌈·⌉: the first product is exact, the second rounds once, so
 //! that results underflow gradually and overflow to infinity. Float32: a polynomial of degree 6, relative error 3.8e-9,
@@ -184,29 +184,32 @@ fn exp_neg_f64<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
 /// k goes into the number whose low bits become the power of two, so it costs nothing where it is the same for a row. The
 /// exponent of eˣ has 9 bits (float64: 12), which times the short part of ln 2 is exact.
 pub(super) fn exp_scaled<'s>(x: Term<'s>, k: Term<'s>) -> Term<'s> {
-    let dtype = x.dtype();
-    let base = k + (magic(dtype) + bias(dtype));
-    let (t, p) = match dtype {
-        Dtype::F32 => {
-            let (ln2_high, ln2_low) = ln2_parts(dtype);
-            let t = x.times_plus(LOG2_E, base);
-            let n = t - base;
-            let r = n.times_plus(-ln2_high, x);
-            let r = n.times_plus(-ln2_low, r);
-            let p = if x.scope().has_fma() {
-                let coefficients: Vec<f64> = std::iter::once(1.0).chain(EXP_F32).collect();
-                r.polynomial(&coefficients)
-            } else {
-                1.0 + ((r * r) * r.polynomial(&EXP_F32[1..]) + r)
-            };
-            (t, p)
-        }
+    match x.dtype() {
+        Dtype::F32 => exp_scaled_f32(x, k),
         Dtype::F64 => {
+            let base = k + (magic(Dtype::F64) + bias(Dtype::F64));
             let Reduced { t, high, tail, .. } = reduce_f64_onto(x, x.scope().number(-0.0), base);
-            (t, 1.0 + (high + tail))
+            (1.0 + (high + tail)) * (t.bits() << mantissa(Dtype::F64)).float()
         }
-    };
-    p * (t.bits() << mantissa(dtype)).float()
+    }
+}
+
+fn exp_scaled_f32<'s>(x: Term<'s>, k: Term<'s>) -> Term<'s> {
+    let fma = x.scope().has_fma();
+    let base = k + (magic(Dtype::F32) + if fma { 0.0 } else { bias(Dtype::F32) });
+    let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+    let t = x.times_plus(LOG2_E, base);
+    let n = t - base;
+    let r = n.times_plus(-ln2_high, x);
+    let r = n.times_plus(-ln2_low, r);
+    let power = t.bits() << mantissa(Dtype::F32);
+    if fma {
+        // 2ⁿ + r · (2ⁿ·q): the exponent is added to the bits of q, which is about 1, instead of multiplied with the polynomial. Units
+        // that multiply have the most to do here. A NaN is in r too.
+        let q = r.polynomial(&EXP_F32);
+        return r.fused((q.bits() + power).float(), (power + u64::from(1f32.to_bits())).float());
+    }
+    (1.0 + ((r * r) * r.polynomial(&EXP_F32[1..]) + r)) * power.float()
 }
 
 /// The number past which y · e⁻ʸ rounds to 0: 110 for float32, 752 for float64.

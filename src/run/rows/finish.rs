@@ -67,7 +67,9 @@ unsafe fn add_up<L: Lane>(combine: Combine, source: *const u8, step: isize, coun
     let blocks = (0..count as isize).map(|at| unsafe { source.offset(at * step).cast::<L>().read_unaligned() });
     let total = match combine {
         // Blocks of float32 have bits to spare.
-        Combine::Sum if size_of::<L>() < size_of::<f64>() => L::round_from(blocks.map(Lane::widen).sum()),
+        Combine::Sum if size_of::<L>() < size_of::<f64>() => {
+            L::round_from(blocks.map(Lane::widen).fold(0.0, |total, block| total + block))
+        }
         Combine::Sum => {
             let mut total = Total::default();
             blocks.for_each(|block| total.add(block.widen()));
@@ -159,8 +161,8 @@ pub(super) unsafe fn take_strip(batch: &Batch<'_>, stage: usize, strip: Strip, r
     }
 }
 
-/// What results still need: a mean its division, the sparsemax threshold its whole row; and a zero is +0, so that
-/// its sign does not depend on the order in which zeros of either sign came.
+/// What results still need: a mean its division, the sparsemax threshold its whole row. (What reads a maximum or minimum makes its
+/// zeros +0, see [`crate::fuse::emit()`]; sums are never −0.)
 ///
 /// # Safety
 /// The stage's scalars hold `count` results, kept rows all elements of as many rows.
@@ -180,29 +182,24 @@ pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: usize, count: usize) {
                     let rows = (batch.scratch(loops.places.kept(kept)).cast_const(), steps);
                     with_lane!(loops.dtype, whole_rows(reduction.reduction, rows, count, loops.row_length, scalars));
                 }
-                // Sums of parts of numbers that are not negative: never −0, unless there are none.
-                None if matches!(reduction.reduction, Reduction::SumHigh | Reduction::SumLow)
-                    && loops.row_length > 0 => {}
-                None => with_lane!(loops.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
+                None if reduction.reduction == Reduction::Mean => {
+                    with_lane!(loops.dtype, divide(scalars, count, loops.row_length));
+                }
+                None => {}
             }
         }
     }
 }
 
+/// Makes means of sums. A quotient that underflows is +0 too.
+///
 /// # Safety
 /// `scalars` is part of scratch and holds `count` lanes.
-unsafe fn settle<L: Lane>(reduction: Reduction, scalars: *mut u8, count: usize, length: usize) {
+unsafe fn divide<L: Lane>(scalars: *mut u8, count: usize, length: usize) {
     // SAFETY: the caller's promise; scratch is initialised, and sections are aligned to cache lines.
     let scalars = unsafe { std::slice::from_raw_parts_mut(scalars.cast::<L>(), count) };
-    let zero = L::round_from(0.0);
-    if reduction == Reduction::Mean {
-        for scalar in scalars {
-            *scalar = L::round_from(scalar.widen() / length as f64) + zero;
-        }
-    } else {
-        for scalar in scalars {
-            *scalar = *scalar + zero;
-        }
+    for scalar in scalars {
+        *scalar = L::round_from(scalar.widen() / length as f64) + L::round_from(0.0);
     }
 }
 
