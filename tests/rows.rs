@@ -7,7 +7,7 @@ mod common;
 
 use common::{Array, Random, assert_same_bits, call, engines, groups, name, program};
 use fuselet::ir::shape::ShapeError;
-use fuselet::{CallError, Fusion, TensorMut};
+use fuselet::{CallError, Fusion, Input, TensorMut, TensorRef};
 
 const INF: f32 = f32::INFINITY;
 
@@ -311,6 +311,52 @@ fn a_row_among_many_gives_what_it_gives_alone() {
                 let alone = call(&function, &alone).unwrap().remove(0);
                 let context = || format!("{}: row {row} of {text}", name(engine));
                 assert_same_bits(&whole.data[row * width..][..width], &alone.data, context);
+            }
+        }
+    }
+}
+
+/// Outputs of 16 MiB and more go past caches. Parts of them do not, and have the same bits.
+#[test]
+fn an_output_past_caches_has_the_bits_of_its_parts() {
+    let mut random = Random(12);
+    for (rows, length) in [(14_001, 300), (4_100, 1024)] {
+        let elements = rows * length;
+        let inputs: Vec<Vec<f32>> =
+            (0..3).map(|_| (0..elements).map(|_| random.between(-6.0, 6.0)).collect()).collect();
+        for (text, start) in
+            [("softmax(x * 0.5 + m) * g", 0), ("softmax(x)", 1), ("log_softmax(x) + m", 3), ("layer_norm(x)", 0)]
+        {
+            for engine in engines() {
+                let function = engine.compile(text).unwrap();
+                let run = |first: usize, count: usize, output: &mut [f32]| {
+                    let shape = [count, length];
+                    let part = first * length..(first + count) * length;
+                    let views: Vec<TensorRef<'_>> =
+                        inputs.iter().map(|input| TensorRef::new(&input[part.clone()], &shape).unwrap()).collect();
+                    let given: Vec<(&str, &dyn Input)> =
+                        function.inputs().iter().zip(&views).map(|(name, view)| (name.as_str(), view as _)).collect();
+                    function.call(&given, &mut TensorMut::new(output, &shape).unwrap()).unwrap();
+                };
+                let mut whole = vec![7.0; elements + 8];
+                run(0, rows, &mut whole[start..][..elements]);
+                let around = whole[..start].iter().chain(&whole[start + elements..]);
+                assert!(
+                    around.into_iter().all(|guard| *guard == 7.0),
+                    "{}: {text} writes past its output",
+                    name(engine)
+                );
+                let mut part = vec![0.0; 500 * length];
+                for first in (0..rows).step_by(500) {
+                    let count = 500.min(rows - first);
+                    run(first, count, &mut part[..count * length]);
+                    let context = || format!("{}: rows from {first} of {text}", name(engine));
+                    assert_same_bits(
+                        &whole[start + first * length..][..count * length],
+                        &part[..count * length],
+                        context,
+                    );
+                }
             }
         }
     }

@@ -57,22 +57,30 @@ pub(crate) fn sums(stage: &Stage) -> bool {
 /// third of the time where all is cached.
 const WORK_TO_PREFETCH: usize = 10;
 
-/// What to fetch into a cache during the pass along the row of a stage: arrays of which a later pass is the first to read or write
-/// this row.
+/// An array to be fetched into a cache.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prefetched {
+    pub(crate) slot: Slot,
+    /// Whether the next batch of rows needs it, rather than a later pass over this one.
+    pub(crate) ahead: bool,
+}
+
+/// What to fetch into a cache during the pass along the row of a stage: arrays that no pass before it reads or writes, which a later one
+/// over this row will; and for the next batch of rows what the first pass reads.
 ///
 /// That is done in the last pass that sums, if it computes enough for memory to have little to do. What is the same for all rows
-/// stays in a cache by itself, and kept values may lie where a sink is. What the first pass reads it reads in order, and batch after
-/// batch: machines fetch that ahead on their own.
-pub(crate) fn prefetched(graph: &Graph, kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = Slot> {
+/// stays in a cache by itself, and kept values may lie where a sink is.
+pub(crate) fn prefetched(graph: &Graph, kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = Prefetched> {
     let work = || -> usize { kernel.stages[stage].along.nodes.iter().map(|node| node_cost(graph.node(*node))).sum() };
     let here = kernel.stages.iter().rposition(sums) == Some(stage) && work() >= WORK_TO_PREFETCH;
     let sources = (0..kernel.sources.len()).filter(|at| differs_from_row_to_row(kernel, *at)).map(Slot::Source);
     let sinks =
         (0..kernel.sinks.len()).filter(|at| kernel.kept.is_empty() && kernel.sinks[*at].varying).map(Slot::Sink);
     let slots: SmallVec<[Slot; 8]> = if here { sources.chain(sinks).collect() } else { SmallVec::new() };
-    slots.into_iter().filter(move |slot| {
-        let first = kernel.stages.iter().position(|stage| stage.along.slots.contains(slot));
-        first.is_some_and(|first| first > stage)
+    slots.into_iter().filter_map(move |slot| {
+        let first = kernel.stages.iter().position(|stage| stage.along.slots.contains(&slot))?;
+        let ahead = first == 0 && stage > 0;
+        (ahead || first > stage).then_some(Prefetched { slot, ahead })
     })
 }
 
@@ -166,8 +174,9 @@ pub fn emit(
         bodies.push(values);
     }
     if form == Form::SpanOfFours {
-        for slot in prefetched(graph, kernel, number) {
-            let name = format!("{} ahead", slot_name(graph, kernel, slot));
+        for Prefetched { slot, ahead } in prefetched(graph, kernel, number) {
+            let name = slot_name(graph, kernel, slot);
+            let name = if ahead { format!("{name} of the next rows") } else { format!("{name} ahead") };
             operands.push(Operand { role: Role::Prefetch, dtype, layout: Layout::Cyclic, name });
         }
     }

@@ -13,7 +13,7 @@ mod report;
 mod sink;
 
 pub use emit::{Form, emit};
-pub(crate) use emit::{combine_of, moves, prefetched, strip_passes, sums};
+pub(crate) use emit::{Prefetched, combine_of, moves, prefetched, strip_passes, sums};
 pub use plan::{Buffer, Extent, KernelPlan, PassPlan, Plan, Sink, Slot, Source, Stage, StageReduction, Temporary};
 pub use report::Note;
 

@@ -39,7 +39,7 @@ pub enum Role {
     Write,
     /// Writes one element to it after each span: the accumulator's lanes, combined by [`combine_lanes`].
     Accumulate,
-    /// A hint: what four cyclic operands from here on would share will be read soon, and may be fetched into a cache
+    /// A hint: what four cyclic operands from here on would share will be read soon, and may be fetched into a second-level cache
     /// meanwhile. No instruction names it, and nothing need be there.
     Prefetch,
 }
@@ -56,6 +56,8 @@ pub enum Layout {
     /// Every fourth group of [`ACCUMULATOR_LANES`] elements of a contiguous array (block-cyclic). Four such operands, a group
     /// apart, are one array that four bodies of a loop go through side by side, from one end to the other.
     Cyclic,
+    /// Contiguous, and more than caches hold, so that what is stored may go past them; only for operands that are written.
+    Streamed,
 }
 
 impl Layout {
@@ -68,7 +70,7 @@ impl Layout {
     /// ```
     pub fn place(self, index: usize) -> usize {
         match self {
-            Layout::Contiguous | Layout::Strided => index,
+            Layout::Contiguous | Layout::Streamed | Layout::Strided => index,
             Layout::Broadcast => 0,
             Layout::Cyclic => index + (CYCLE - 1) * (index - index % ACCUMULATOR_LANES),
         }

@@ -20,6 +20,7 @@ impl fmt::Display for Pass {
                 (_, Layout::Broadcast) => "broadcast",
                 (_, Layout::Strided) => "strided",
                 (_, Layout::Cyclic) => "cyclic",
+                (_, Layout::Streamed) => "streamed",
             };
             write!(formatter, "{}: {layout}", operand.name)?;
         }

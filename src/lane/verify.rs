@@ -91,11 +91,12 @@ impl Pass {
                 return fail(place(), format!("is written {} times instead of once", uses[index]));
             }
             match (operand.role, operand.layout) {
-                (Role::Prefetch, Layout::Contiguous | Layout::Broadcast | Layout::Strided) => {
+                (Role::Prefetch, Layout::Contiguous | Layout::Broadcast | Layout::Strided | Layout::Streamed) => {
                     return fail(place(), "is prefetched, but not cyclic".to_owned());
                 }
+                (Role::Read, Layout::Streamed) => return fail(place(), "is read, but streamed".to_owned()),
                 (Role::Write, Layout::Broadcast) => return fail(place(), "is written, but broadcast".to_owned()),
-                (Role::Accumulate, Layout::Broadcast | Layout::Strided | Layout::Cyclic) => {
+                (Role::Accumulate, Layout::Broadcast | Layout::Strided | Layout::Cyclic | Layout::Streamed) => {
                     return fail(place(), "is an accumulator, but not contiguous".to_owned());
                 }
                 _ => {}

@@ -116,7 +116,7 @@ impl Case {
 
     fn step(&self, operand: usize, view: &View) -> isize {
         match self.pass.operands[operand].layout {
-            Layout::Contiguous | Layout::Cyclic => self.pass.program.dtype.size() as isize,
+            Layout::Contiguous | Layout::Cyclic | Layout::Streamed => self.pass.program.dtype.size() as isize,
             Layout::Broadcast => 0,
             Layout::Strided => view.stride,
         }

@@ -135,6 +135,31 @@ pub fn outer_dimension_with_strides_of_every_sign(backend: &dyn Backend) {
     }
 }
 
+/// Outputs that go past caches, at every place in a cache line, alone, with another and over an input; rows that are lines and rows
+/// that are not.
+pub fn outputs_past_caches(backend: &dyn Backend) {
+    const S: Layout = Layout::Streamed;
+    for dtype in DTYPES {
+        let size = dtype.size() as isize;
+        for outputs in [&[S] as &[Layout], &[S, C], &[C, S], &[S, S], &[S, Layout::Strided]] {
+            let pass = pass(dtype, [C, C, Layout::Broadcast], outputs);
+            for skew in [0, 1, 4, 8, 20, 32, 60, 64] {
+                for (span, gap) in [(1, 0), (16, 0), (37, 0), (130, 3), (1024, 0), (1200, 0), (1200, 16), (1201, 7)] {
+                    let lay = |operand: usize| Lay {
+                        stride: size,
+                        outer_stride: size * (span as isize + gap),
+                        skew: if operand < 3 { 3 * operand } else { skew + 64 * operand },
+                    };
+                    Case::new(&pass, span, 3, 11, lay).check(backend);
+                    let mut case = Case::new(&pass, span, 2, 5, |_| Lay { skew, ..dense(dtype, span) });
+                    case.put_in_place(3, 1);
+                    case.check(backend);
+                }
+            }
+        }
+    }
+}
+
 pub fn in_place_of_each_operand(backend: &dyn Backend) {
     for dtype in DTYPES {
         let size = dtype.size() as isize;

@@ -31,6 +31,7 @@ macro_rules! backend_suite {
                 layouts: four_cyclic_bodies_that_share_an_array,
                 layouts: every_byte_offset,
                 layouts: outer_dimension_with_strides_of_every_sign,
+                layouts: outputs_past_caches,
                 layouts: in_place_of_each_operand,
                 layouts: two_operands_swapped_in_place,
                 accumulators: every_combination_at_every_length,

@@ -97,6 +97,7 @@ pub fn random_pass(choices: &Choices, fma: bool) -> Pass {
             0 => writer.accumulate([Combine::Sum, Combine::Max, Combine::Min][random.below(3)], value),
             1 => writer.store(Layout::Strided, value),
             2 => writer.store(Layout::Cyclic, value),
+            _ if choices.seed.is_multiple_of(3) => writer.store(Layout::Streamed, value),
             _ => writer.store(Layout::Contiguous, value),
         }
     }

@@ -111,7 +111,7 @@ fn accesses(pass: &Pass) -> Vec<Access> {
         .map(|operand| match operand.layout {
             _ if operand.role == Role::Prefetch => Access::Prefetch,
             Layout::Broadcast => Access::Broadcast,
-            Layout::Contiguous => Access::Contiguous,
+            Layout::Contiguous | Layout::Streamed => Access::Contiguous,
             Layout::Strided => Access::Strided,
             Layout::Cyclic => Access::Cyclic,
         })

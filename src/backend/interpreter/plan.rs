@@ -219,7 +219,9 @@ impl<'a> Planner<'a> {
                 Instruction::Load { operand } => {
                     let operand = operand.index();
                     match pass.operands[operand].layout {
-                        Layout::Contiguous | Layout::Cyclic => self.places[index] = Place::Operand(operand),
+                        Layout::Contiguous | Layout::Streamed | Layout::Cyclic => {
+                            self.places[index] = Place::Operand(operand);
+                        }
                         Layout::Broadcast => {
                             self.make(index, Action::Splat, [Place::Operand(operand), Place::None, Place::None]);
                         }
@@ -264,7 +266,7 @@ impl<'a> Planner<'a> {
                             out: Place::Operand(operand.index()),
                             arguments: [from, Place::Stride(operand.index()), Place::None],
                         },
-                        Layout::Contiguous | Layout::Cyclic | Layout::Broadcast => Draft {
+                        Layout::Contiguous | Layout::Streamed | Layout::Cyclic | Layout::Broadcast => Draft {
                             action: Action::Copy,
                             out: Place::Operand(operand.index()),
                             arguments: [from, Place::None, Place::None],

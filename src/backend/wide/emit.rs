@@ -41,6 +41,9 @@ pub(super) const POINTERS: [Register; 9] = [
 /// Holds [`INDEX`] with the gaps of cyclic operands, where there are some; else it holds a pointer.
 pub(super) const CYCLIC_INDEX: Register = Register::RDX;
 
+/// Bytes that one prefetch fetches.
+const CACHE_LINE: usize = 64;
+
 /// The mask of the tail, on AVX-512 and on AVX2.
 pub(super) const TAIL_MASK: u8 = 1;
 pub(super) const TAIL_VECTOR: u8 = 0;
@@ -94,6 +97,13 @@ pub(super) struct AccumulatorPlace {
     pub(super) met_nan: Option<u8>,
 }
 
+/// Lines that an iteration of the main loop fetches: those of one body of a cyclic operand that is only prefetched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fetched {
+    pub(super) operand: usize,
+    pub(super) body: usize,
+}
+
 /// Everything emission needs and makes.
 pub(super) struct Emitter {
     pub(super) target: Target,
@@ -105,6 +115,10 @@ pub(super) struct Emitter {
     pub(super) accumulators: Vec<AccumulatorPlace>,
     /// Where vectors of many spans are collected, if that is done.
     pub(super) blocks: Option<Blocks>,
+    /// The operand that is stored past caches in the sequence at hand, whose addresses are aligned then.
+    pub(super) streaming: Option<usize>,
+    /// Operands of which the main loop fetches lines: the operand, and the bytes of a body from and to which they are.
+    pub(super) fetched: Vec<Fetched>,
     /// Slot of the number of elements the tail still has.
     pub(super) tail_count: i32,
     /// Vector registers that single nodes may use as they like.
@@ -131,7 +145,14 @@ impl Emitter {
         let allocator = Allocator::new(nodes, locals, copies, &self.residents, vectors, masks);
         let (returned, in_arrays) = (Vec::new(), Vec::new());
         let mut run = Run { emitter: self, allocator, mode, copies, returned, in_arrays };
+        // Lines are fetched all along: one after the other they would have to wait for each other.
+        let fetched = if mode == Mode::Main { run.emitter.fetched.clone() } else { Vec::new() };
+        let mut fetched = fetched.into_iter().enumerate().map(|(at, lines)| (at * nodes.len(), lines)).peekable();
+        let each = fetched.len();
         for (index, node) in nodes.iter().enumerate() {
+            while let Some((_, lines)) = fetched.next_if(|(place, _)| *place <= index * each) {
+                run.emitter.fetch(lines, copies);
+            }
             for copy in 0..copies {
                 if let Action::Store { .. } = node.action {
                     run.fetch_from_arrays();
@@ -143,6 +164,14 @@ impl Emitter {
                     run.emitter.frame.give_back(class, slot);
                 }
             }
+        }
+    }
+
+    fn fetch(&mut self, lines: Fetched, copies: usize) {
+        let pointer = self.pointer(lines.operand);
+        for bytes in (0..copies * self.target.vector_bytes()).step_by(CACHE_LINE) {
+            let address = self.cyclic_address(pointer, lines.body * self.group_bytes(), bytes);
+            self.assembler.emit(Code::Prefetcht1_m8, [address.into()]);
         }
     }
 
@@ -590,7 +619,12 @@ impl Run<'_> {
 
     fn store_contiguous(&mut self, operand: usize, source: Operand, copy: usize) {
         let address = self.contiguous_address(operand, copy);
-        self.put(address, source);
+        if self.mode == Mode::Main && self.emitter.streaming == Some(operand) {
+            let code = self.emitter.target.code(Simd::PutPast);
+            self.emitter.assembler.emit(code, [address.into(), source]);
+        } else {
+            self.put(address, source);
+        }
     }
 
     /// Writes a vector; in the tail only its valid lanes.

@@ -21,8 +21,8 @@ use super::assemble::{Address, Assembler, Condition, Label};
 use super::block::Blocks;
 use super::constants::Pool;
 use super::emit::{
-    AccumulatorPlace, COUNT, CYCLIC_INDEX, END, Emitter, INDEX, LIMIT, Mode, OperandPlace, POINTERS, Pointer, SCRATCH,
-    TAIL_MASK, TAIL_VECTOR,
+    AccumulatorPlace, COUNT, CYCLIC_INDEX, END, Emitter, Fetched, INDEX, LIMIT, Mode, OperandPlace, POINTERS, Pointer,
+    SCRATCH, TAIL_MASK, TAIL_VECTOR,
 };
 use super::frame::{FRAME, Frame, STACK_LIMIT, slot_address};
 use super::machine::{Class, Resident, Selection};
@@ -42,9 +42,6 @@ pub(super) struct Compiled {
     /// operand. 0: the code makes its own.
     pub(super) outside_frame: usize,
 }
-
-/// Bytes that one prefetch fetches.
-const CACHE_LINE: usize = 64;
 
 /// Where the function and its pool must be aligned.
 pub(super) const ALIGNMENT: usize = 64;
@@ -81,6 +78,8 @@ pub(super) fn compile(pass: &Pass, target: Target) -> Result<Compiled, String> {
         residents: Vec::with_capacity(selection.residents.len()),
         accumulators: Vec::new(),
         blocks: None,
+        streaming: None,
+        fetched: Vec::new(),
         tail_count: 0,
         scratch: [first_scratch, first_scratch + 1, first_scratch + 2],
     };
@@ -115,6 +114,9 @@ impl Function<'_> {
         self.read_operands();
         self.place_residents();
         self.place_accumulators();
+        let prefetched = (0..self.pass.operands.len()).filter(|at| self.pass.operands[*at].role == Role::Prefetch);
+        self.emitter.fetched =
+            prefetched.flat_map(|operand| (0..CYCLE).map(move |body| Fetched { operand, body })).collect();
         // From elements to bytes.
         self.emitter.assembler.emit(Code::Shl_rm64_imm8, [END.into(), (size.trailing_zeros() as u8).into()]);
         let step = self.step();
@@ -252,7 +254,12 @@ impl Function<'_> {
     fn leave(&mut self) {
         let mut saved: Vec<Register> = self.saved().collect();
         saved.reverse();
+        let streams = self.pass.operands.iter().any(|operand| operand.layout == Layout::Streamed);
         let assembler = &mut self.emitter.assembler;
+        if streams {
+            // What goes past caches is in no order with other stores; whoever is told that the call is over must see it.
+            assembler.emit(Code::Sfence, []);
+        }
         assembler.emit(Code::VEX_Vzeroupper, []);
         assembler.load(Register::RSP, slot_address(self.saved_stack));
         if cfg!(windows) {
@@ -371,6 +378,16 @@ impl Function<'_> {
         assembler.jump(Condition::AboveOrEqual, masked);
     }
 
+    /// Jumps if the operand's current address is not a whole vector's.
+    fn unless_aligned(&mut self, operand: usize, otherwise: Label) {
+        let pointer = self.emitter.pointer(operand);
+        let assembler = &mut self.emitter.assembler;
+        assembler.copy(COUNT, pointer);
+        assembler.emit(Code::Add_r64_rm64, [COUNT.into(), INDEX.into()]);
+        assembler.with_number(Code::Test_rm64_imm32, COUNT, self.emitter.target.vector_bytes() as i32 - 1);
+        assembler.jump(Condition::NotZero, otherwise);
+    }
+
     fn loops(&mut self, finished: Label) {
         let labels = [(); 3].map(|()| self.emitter.assembler.label());
         let [whole, tail, masked] = labels;
@@ -380,6 +397,15 @@ impl Function<'_> {
             self.align_span(operand, masked, whole);
         }
         self.emitter.assembler.bind(whole);
+        if let Some(operand) = aligned.filter(|operand| self.pass.operands[*operand].layout == Layout::Streamed) {
+            let plain = self.emitter.assembler.label();
+            self.unless_aligned(operand, plain);
+            self.emitter.streaming = Some(operand);
+            self.main_loop(tail);
+            self.emitter.streaming = None;
+            self.emitter.assembler.jump(Condition::Always, tail);
+            self.emitter.assembler.bind(plain);
+        }
         self.main_loop(tail);
         self.emitter.assembler.bind(tail);
         // The tail works on accumulators in memory.
@@ -404,24 +430,11 @@ impl Function<'_> {
         self.emitter.assembler.align(32);
         self.emitter.assembler.bind(top);
         self.emitter.follow_index();
-        self.prefetch();
         let Selection { body, body_locals, .. } = &self.selection;
         self.emitter.sequence(Mode::Main, body, *body_locals, copies, self.shape.free);
         self.emitter.assembler.with_number(Code::Add_rm64_imm32, INDEX, step);
         self.emitter.assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), LIMIT.into()]);
         self.emitter.assembler.jump(Condition::LessOrEqual, top);
-    }
-
-    /// Fetches what four bodies would read in this iteration of each operand that is only prefetched.
-    fn prefetch(&mut self) {
-        let step = self.step() as usize;
-        for operand in (0..self.pass.operands.len()).filter(|at| self.pass.operands[*at].role == Role::Prefetch) {
-            let pointer = self.emitter.pointer(operand);
-            for (body, bytes) in (0..CYCLE).flat_map(|body| (0..step).step_by(CACHE_LINE).map(move |at| (body, at))) {
-                let address = self.emitter.cyclic_address(pointer, body * self.emitter.group_bytes(), bytes);
-                self.emitter.assembler.emit(Code::Prefetcht0_m8, [address.into()]);
-            }
-        }
     }
 
     /// The masked body. Entered at `masked` it does the bytes in [`COUNT`], at most a vector; where the span is aligned it

@@ -116,6 +116,7 @@ simd_table! {
     Fnma231: VEX_Vfnmadd231ps_ymm_ymm_ymmm256, VEX_Vfnmadd231pd_ymm_ymm_ymmm256, EVEX_Vfnmadd231ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfnmadd231pd_zmm_k1z_zmm_zmmm512b64_er;
     Ternary: INVALID, INVALID, EVEX_Vpternlogd_zmm_k1z_zmm_zmmm512b32_imm8, EVEX_Vpternlogq_zmm_k1z_zmm_zmmm512b64_imm8;
     Move: VEX_Vmovups_ymm_ymmm256, VEX_Vmovups_ymm_ymmm256, EVEX_Vmovups_zmm_k1z_zmmm512, EVEX_Vmovupd_zmm_k1z_zmmm512;
+    PutPast: VEX_Vmovntps_m256_ymm, VEX_Vmovntpd_m256_ymm, EVEX_Vmovntps_m512_zmm, EVEX_Vmovntpd_m512_zmm;
     Put: VEX_Vmovups_ymmm256_ymm, VEX_Vmovups_ymmm256_ymm, EVEX_Vmovups_zmmm512_k1z_zmm, EVEX_Vmovupd_zmmm512_k1z_zmm;
     Broadcast: VEX_Vbroadcastss_ymm_m32, VEX_Vbroadcastsd_ymm_m64, EVEX_Vbroadcastss_zmm_k1z_xmmm32, EVEX_Vbroadcastsd_zmm_k1z_xmmm64;
 }

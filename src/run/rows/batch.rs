@@ -103,7 +103,8 @@ impl Batch<'_> {
                 for (at, start) in starts.iter_mut().enumerate() {
                     *start = pointers[at].wrapping_offset(offsets[at] + last.strides[at] * first as isize);
                 }
-                self.point(&starts);
+                let next = if first + count < last.length { count as isize } else { 0 };
+                self.point(&starts, |at| last.strides[at] * next);
                 // SAFETY: the caller's promise; scratch has room for a batch.
                 unsafe { self.run(count) };
                 first += count;
@@ -111,12 +112,14 @@ impl Batch<'_> {
         });
     }
 
-    /// Points all arguments at a batch whose operands begin here.
-    pub(super) fn point(&mut self, starts: &[*mut u8]) {
+    /// Points all arguments at a batch whose operands begin here, in the next batch so many bytes on.
+    pub(super) fn point(&mut self, starts: &[*mut u8], next: impl Fn(usize) -> isize) {
         for (argument, laid_out) in self.arguments.iter_mut().zip(&self.loops.arguments) {
-            if let Base::Operand(at) = laid_out.base {
-                argument.pointer = starts[at].wrapping_offset(laid_out.offset);
-            }
+            argument.pointer = match laid_out.base {
+                Base::Operand(at) => starts[at].wrapping_offset(laid_out.offset),
+                Base::Ahead(at) => starts[at].wrapping_offset(laid_out.offset + next(at)),
+                Base::Scratch => continue,
+            };
         }
     }
 

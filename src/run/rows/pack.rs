@@ -27,7 +27,7 @@ pub(super) unsafe fn run(batch: &mut Batch<'_>, along: &[Dimension], pointers: &
                 *start = copy;
             }
         }
-        batch.point(&starts);
+        batch.point(&starts, |_| 0);
         // SAFETY: the caller's promise; what varies lies in the copies.
         unsafe { batch.run(1) };
         for (at, copy) in starts.iter().enumerate().skip(sources).filter(|(at, _)| varies(plan, *at)) {
