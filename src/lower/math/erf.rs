@@ -6,7 +6,7 @@
 
 use super::error_free::{self, Pair, fast_two_sum};
 use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, powers_of_halves, reduce_f64};
-use super::normal::{EXP_F32, erfcx_quotient_f64, gaussian_f32, gaussian_f64};
+use super::normal::{EXP_F32, erfcx_quotient_f64, gaussian_f32, gaussian_f64, times_power};
 use super::notation::{Term, hex};
 use crate::dtype::Dtype;
 
@@ -132,9 +132,9 @@ fn erfc_positive_f64(a: Term<'_>) -> (Pair<'_>, Term<'_>) {
 fn erfc_f32(x: Term<'_>) -> Term<'_> {
     // erfc underflows to 0 from 10.06 on.
     let a = x.abs().at_most(10.2);
-    let (s, q) = gaussian_f32(a, 1.0, 64.0);
+    let (n, q) = gaussian_f32(a, 1.0, 64.0);
     let (numerator, denominator) = quotient_f32(a);
-    let weighted = s * numerator;
+    let weighted = times_power(numerator, n);
     let tail = (weighted.times_plus(q, weighted) / denominator) * hex("0x1p-64");
     x.less(0.0).select(2.0 - tail, tail)
 }

@@ -72,11 +72,6 @@ unsafe fn run_rows(
 ) -> Result<(), OutOfMemory> {
     let mut scratch = Scratch::take(loops.scratch_bytes)?;
     let mut batch = Batch { plan, loops, scratch: scratch.base(), arguments: SmallVec::new() };
-    // Those of operands are pointed at every batch.
-    batch.arguments.extend(loops.arguments.iter().map(|argument| {
-        let place = batch.scratch.wrapping_offset(argument.offset);
-        operands::argument(place, argument.stride, argument.outer_stride)
-    }));
     // SAFETY: the caller's promise; scratch is this call's own, as large as the loops ask for.
     unsafe {
         match &loops.packed {
@@ -114,13 +109,16 @@ impl Batch<'_> {
 
     /// Points all arguments at a batch whose operands begin here, in the next batch so many bytes on.
     pub(super) fn point(&mut self, starts: &[*mut u8], next: impl Fn(usize) -> isize) {
-        for (argument, laid_out) in self.arguments.iter_mut().zip(&self.loops.arguments) {
-            argument.pointer = match laid_out.base {
-                Base::Operand(at) => starts[at].wrapping_offset(laid_out.offset),
-                Base::Ahead(at) => starts[at].wrapping_offset(laid_out.offset + next(at)),
-                Base::Scratch => continue,
+        let (loops, scratch) = (self.loops, self.scratch);
+        self.arguments.clear();
+        self.arguments.extend(loops.arguments.iter().map(|argument| {
+            let base = match argument.base {
+                Base::Operand(at) => starts[at],
+                Base::Ahead(at) => starts[at].wrapping_offset(next(at)),
+                Base::Scratch => scratch,
             };
-        }
+            operands::argument(base.wrapping_offset(argument.offset), argument.stride, argument.outer_stride)
+        }));
     }
 
     /// Runs all stages on the `count` rows that the arguments point at.
