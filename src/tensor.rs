@@ -103,18 +103,21 @@ unsafe impl Sync for Placement {}
 
 impl Placement {
     /// A row-major array at `pointer`. The rank is at most [`MAX_RANK`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn contiguous(pointer: *mut u8, dtype: Dtype, shape: &[usize]) -> Placement {
-        let rank = shape.len() as u8;
-        let mut placement =
-            Placement { pointer, dtype, contiguous: true, rank, shape: [1; MAX_RANK], strides: [0; MAX_RANK] };
+        let rank = shape.len().min(MAX_RANK);
+        let mut lengths = [1; MAX_RANK];
+        let mut strides = [0; MAX_RANK];
         let mut stride = dtype.size() as isize;
-        for axis in (0..shape.len()).rev() {
-            placement.shape[axis] = shape[axis];
-            placement.strides[axis] = stride;
-            stride = stride.wrapping_mul(shape[axis] as isize);
+        // All axes there may be, from the last on: where indices are known, fields need not be in memory before they are in place.
+        for axis in (0..MAX_RANK).rev() {
+            if axis < rank {
+                lengths[axis] = shape[axis];
+                strides[axis] = stride;
+                stride = stride.wrapping_mul(shape[axis] as isize);
+            }
         }
-        placement
+        Placement { pointer, dtype, contiguous: true, rank: rank as u8, shape: lengths, strides }
     }
 
     /// `length` elements one after the other at `pointer`. Written in one piece, so that it need not be copied: see
@@ -207,9 +210,15 @@ impl Placement {
         self.pointer == other.pointer && self.same_layout(other)
     }
 
+    /// Whether the two have one shape. (A loop over a few axes: to call for a comparison of memory takes longer.)
+    #[inline]
+    pub(crate) fn same_shape(&self, other: &Placement) -> bool {
+        self.rank == other.rank && self.shape().iter().zip(other.shape()).all(|(a, b)| a == b)
+    }
+
     /// Whether the two differ in nothing but their address.
     pub(crate) fn same_layout(&self, other: &Placement) -> bool {
-        let same_axes = self.dtype == other.dtype && self.shape() == other.shape();
+        let same_axes = self.dtype == other.dtype && self.same_shape(other);
         same_axes
             && (self.contiguous && other.contiguous
                 || self
@@ -307,6 +316,7 @@ impl<'a> TensorRef<'a> {
     ///
     /// # Errors
     /// A rank above [`MAX_RANK`]; a slice of another length.
+    #[inline(always)]
     pub fn new<T: Element>(data: &'a [T], shape: &[usize]) -> Result<TensorRef<'a>, TensorError> {
         check_length(shape, data.len())?;
         let placement = Placement::contiguous(data.as_ptr().cast_mut().cast(), T::DTYPE, shape);
@@ -366,6 +376,7 @@ impl<'a> TensorMut<'a> {
     ///
     /// # Errors
     /// A rank above [`MAX_RANK`]; a slice of another length.
+    #[inline(always)]
     pub fn new<T: Element>(data: &'a mut [T], shape: &[usize]) -> Result<TensorMut<'a>, TensorError> {
         check_length(shape, data.len())?;
         let placement = Placement::contiguous(data.as_mut_ptr().cast(), T::DTYPE, shape);

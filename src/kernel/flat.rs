@@ -42,7 +42,7 @@ fn is_number(input: &Placement, output: &Placement) -> Option<bool> {
     } else if input.shape().is_empty() {
         Some(true)
     } else {
-        (input.shape() == output.shape() && input.is_contiguous()).then_some(false)
+        (input.same_shape(output) && input.is_contiguous()).then_some(false)
     }
 }
 
