@@ -8,11 +8,11 @@ use super::allocate::{Allocator, Dense, Home, ResidentPlace};
 use super::assemble::{Address, Assembler, Operand};
 use super::block::Blocks;
 use super::constants::Pool;
+use super::contiguous::Fetched;
 use super::frame::{Frame, slot_address};
 use super::machine::{Action, Class, FusedForms, Node, ValueId};
 use super::target::{Simd, Target, mask};
-use crate::dtype::Dtype;
-use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout};
+use crate::lane::Layout;
 use iced_x86::{Code, Register};
 
 /// Bytes from the start of the span to the current element.
@@ -40,9 +40,6 @@ pub(super) const POINTERS: [Register; 9] = [
 
 /// Holds [`INDEX`] with the gaps of cyclic operands, where there are some; else it holds a pointer.
 pub(super) const CYCLIC_INDEX: Register = Register::RDX;
-
-/// Bytes that one prefetch fetches.
-const CACHE_LINE: usize = 64;
 
 /// The mask of the tail, on AVX-512 and on AVX2.
 pub(super) const TAIL_MASK: u8 = 1;
@@ -97,13 +94,6 @@ pub(super) struct AccumulatorPlace {
     pub(super) met_nan: Option<u8>,
 }
 
-/// Lines that an iteration of the main loop fetches: those of one body of a cyclic operand that is only prefetched.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Fetched {
-    pub(super) operand: usize,
-    pub(super) body: usize,
-}
-
 /// Everything emission needs and makes.
 pub(super) struct Emitter {
     pub(super) target: Target,
@@ -117,7 +107,7 @@ pub(super) struct Emitter {
     pub(super) blocks: Option<Blocks>,
     /// The operand that is stored past caches in the sequence at hand, whose addresses are aligned then.
     pub(super) streaming: Option<usize>,
-    /// Operands of which the main loop fetches lines: the operand, and the bytes of a body from and to which they are.
+    /// What the main loop fetches ahead.
     pub(super) fetched: Vec<Fetched>,
     /// Slot of the number of elements the tail still has.
     pub(super) tail_count: i32,
@@ -135,7 +125,7 @@ pub(super) struct Run<'emitter> {
     /// Slots whose values died at this node.
     returned: Vec<(Class, i32)>,
     /// Values that are left in their arrays until they are used.
-    in_arrays: Vec<Dense>,
+    pub(super) in_arrays: Vec<Dense>,
 }
 
 impl Emitter {
@@ -167,50 +157,8 @@ impl Emitter {
         }
     }
 
-    fn fetch(&mut self, lines: Fetched, copies: usize) {
-        let pointer = self.pointer(lines.operand);
-        for bytes in (0..copies * self.target.vector_bytes()).step_by(CACHE_LINE) {
-            let address = self.cyclic_address(pointer, lines.body * self.group_bytes(), bytes);
-            self.assembler.emit(Code::Prefetcht1_m8, [address.into()]);
-        }
-    }
-
     pub(super) fn vector(&self, number: u8) -> Operand {
         self.target.vector(number).into()
-    }
-
-    /// The pointer of an operand in a register: its own, or the scratch register.
-    pub(super) fn pointer(&mut self, operand: usize) -> Register {
-        match self.operands[operand].pointer {
-            Pointer::Register(register) => register,
-            Pointer::Slot(slot) => {
-                self.assembler.load(SCRATCH, slot_address(slot));
-                SCRATCH
-            }
-        }
-    }
-
-    /// The place in a cyclic operand that is so many bytes of it past the index, `offset` bytes from where that is. (The index is
-    /// a whole number of groups, or all bodies of an iteration stay within one.)
-    pub(super) fn cyclic_address(&self, pointer: Register, offset: usize, bytes: usize) -> Address {
-        let gaps = (CYCLE - 1) * (bytes - bytes % self.group_bytes());
-        Address::indexed(pointer, CYCLIC_INDEX, (offset + bytes + gaps) as i32)
-    }
-
-    /// Bytes of a group of lanes of a cyclic operand.
-    pub(super) fn group_bytes(&self) -> usize {
-        ACCUMULATOR_LANES * self.target.dtype.size()
-    }
-
-    /// Has [`CYCLIC_INDEX`] follow the index, if an operand is cyclic.
-    pub(super) fn follow_index(&mut self) {
-        if self.operands.iter().any(|place| place.layout == Layout::Cyclic) {
-            let groups = -(self.group_bytes() as i32);
-            self.assembler.copy(CYCLIC_INDEX, INDEX);
-            self.assembler.with_number(Code::And_rm64_imm32, CYCLIC_INDEX, groups);
-            self.assembler.multiply(CYCLIC_INDEX, CYCLE as i32 - 1);
-            self.assembler.emit(Code::Add_r64_rm64, [CYCLIC_INDEX.into(), INDEX.into()]);
-        }
     }
 }
 
@@ -258,10 +206,6 @@ impl Run<'_> {
             }
             Action::Load { operand } => match self.emitter.operands[operand].layout {
                 Layout::Strided => self.load_strided(operand, result),
-                _ if self.may_stay_in_array(operand, result) => {
-                    self.allocator.leave_in_array(result, operand, copy);
-                    self.in_arrays.push(result);
-                }
                 _ => self.load_contiguous(operand, result, copy),
             },
             Action::LoadBroadcast { operand } => {
@@ -378,7 +322,7 @@ impl Run<'_> {
     }
 
     /// Ends a node of one instruction: what dies may lend its register to the result.
-    fn write(&mut self, result: Dense, read: &[Dense], emit: impl FnOnce(&mut Self, Operand)) {
+    pub(super) fn write(&mut self, result: Dense, read: &[Dense], emit: impl FnOnce(&mut Self, Operand)) {
         self.finish(read);
         let class = self.allocator.class(result);
         let number = self.take(class);
@@ -559,91 +503,6 @@ impl Run<'_> {
         self.emitter.assembler.emit(code, [to, second_at, third_at, table.into()]);
         self.finish(&read);
         self.settle(result, number);
-    }
-
-    // ---- operands of the pass
-
-    fn contiguous_address(&mut self, operand: usize, copy: usize) -> Address {
-        let pointer = self.emitter.pointer(operand);
-        let bytes = copy * self.emitter.target.vector_bytes();
-        match self.emitter.operands[operand].layout {
-            Layout::Cyclic => self.emitter.cyclic_address(pointer, 0, bytes),
-            _ => Address::indexed(pointer, INDEX, bytes as i32),
-        }
-    }
-
-    fn array_address(&mut self, operand: u32, copy: u32) -> Address {
-        self.contiguous_address(operand as usize, copy as usize)
-    }
-
-    /// Whether an element that is read once may be an operand in memory of the instruction that reads it: that saves an instruction,
-    /// and a register while the core works ahead.
-    fn may_stay_in_array(&self, operand: usize, result: Dense) -> bool {
-        let by_register = matches!(self.emitter.operands[operand].pointer, Pointer::Register(_));
-        self.mode == Mode::Main && by_register && self.allocator.is_read_once(result)
-    }
-
-    /// Loads what was left in arrays, before a store changes one: an output may lie on an input. (The store is not the current node yet:
-    /// what it reads counts as needed.)
-    fn fetch_from_arrays(&mut self) {
-        for value in std::mem::take(&mut self.in_arrays) {
-            if self.allocator.next_use(value) == u32::MAX {
-                continue;
-            }
-            self.in_register(value);
-            self.allocator.forget_array(value);
-            self.allocator.unlock();
-        }
-    }
-
-    fn load_contiguous(&mut self, operand: usize, result: Dense, copy: usize) {
-        let address = self.contiguous_address(operand, copy).into();
-        let (mode, target) = (self.mode, self.emitter.target);
-        self.write(result, &[], |run, to| {
-            let assembler = &mut run.emitter.assembler;
-            match mode {
-                Mode::Tail if target.masks => {
-                    assembler.emit_masked(target.code(Simd::Move), [to, address], mask(TAIL_MASK), true);
-                }
-                Mode::Tail => {
-                    let code = match target.dtype {
-                        Dtype::F32 => Code::VEX_Vmaskmovps_ymm_ymm_m256,
-                        Dtype::F64 => Code::VEX_Vmaskmovpd_ymm_ymm_m256,
-                    };
-                    assembler.emit(code, [to, target.vector(TAIL_VECTOR).into(), address]);
-                }
-                _ => assembler.emit(target.code(Simd::Move), [to, address]),
-            }
-        });
-    }
-
-    fn store_contiguous(&mut self, operand: usize, source: Operand, copy: usize) {
-        let address = self.contiguous_address(operand, copy);
-        if self.mode == Mode::Main && self.emitter.streaming == Some(operand) {
-            let code = self.emitter.target.code(Simd::PutPast);
-            self.emitter.assembler.emit(code, [address.into(), source]);
-        } else {
-            self.put(address, source);
-        }
-    }
-
-    /// Writes a vector; in the tail only its valid lanes.
-    pub(super) fn put(&mut self, address: Address, source: Operand) {
-        let target = self.emitter.target;
-        let assembler = &mut self.emitter.assembler;
-        match self.mode {
-            Mode::Tail if target.masks => {
-                assembler.emit_masked(target.code(Simd::Put), [address.into(), source], mask(TAIL_MASK), false);
-            }
-            Mode::Tail => {
-                let code = match target.dtype {
-                    Dtype::F32 => Code::VEX_Vmaskmovps_m256_ymm_ymm,
-                    Dtype::F64 => Code::VEX_Vmaskmovpd_m256_ymm_ymm,
-                };
-                assembler.emit(code, [address.into(), target.vector(TAIL_VECTOR).into(), source]);
-            }
-            _ => assembler.emit(target.code(Simd::Put), [address.into(), source]),
-        }
     }
 
     fn export(&mut self, resident: usize, source: Operand) {

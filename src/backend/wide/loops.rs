@@ -20,9 +20,10 @@ use super::allocate::{Home, ResidentPlace};
 use super::assemble::{Address, Assembler, Condition, Label};
 use super::block::Blocks;
 use super::constants::Pool;
+use super::contiguous::Fetched;
 use super::emit::{
-    AccumulatorPlace, COUNT, CYCLIC_INDEX, END, Emitter, Fetched, INDEX, LIMIT, Mode, OperandPlace, POINTERS, Pointer,
-    SCRATCH, TAIL_MASK, TAIL_VECTOR,
+    AccumulatorPlace, COUNT, CYCLIC_INDEX, END, Emitter, INDEX, LIMIT, Mode, OperandPlace, POINTERS, Pointer, SCRATCH,
+    TAIL_MASK, TAIL_VECTOR,
 };
 use super::frame::{FRAME, Frame, STACK_LIMIT, slot_address};
 use super::machine::{Class, Resident, Selection};

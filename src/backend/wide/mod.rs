@@ -7,7 +7,7 @@
 //!   operation where AVX-512 has it ([`patterns`]);
 //! - [`order`]: where a body is several chains, they are woven together;
 //! - [`schedule`]: how many bodies the main loop interleaves, which constants keep a register;
-//! - [`emit`], [`strided`], [`reduce`], [`block`]: operations become instructions, registers being given out on the way by
+//! - [`emit`], [`contiguous`], [`strided`], [`reduce`], [`block`]: operations become instructions, registers being given out by
 //!   [`allocate`], with slots of the [`frame`] for what has none;
 //! - [`loops`]: the function around: entry, main loop, masked tail, the dimension around, exit;
 //! - [`assemble`]: bytes; [`constants`]: the pool behind them; [`target`]: the instruction of each operation.
@@ -19,6 +19,7 @@ mod allocate;
 mod assemble;
 mod block;
 mod constants;
+mod contiguous;
 mod emit;
 mod frame;
 mod loops;
