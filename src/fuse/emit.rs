@@ -151,10 +151,6 @@ pub fn emit(
             if graph.kind(*node) == Kind::Truth {
                 let zero = builder.number(0.0);
                 value = builder.unequal(value, zero);
-            } else if is_extremum(kernel, pass.slots[*slot]) {
-                // Its sign must not depend on the order in which zeros of either sign came.
-                let zero = builder.number(0.0);
-                value = builder.add(value, zero);
             }
             values.insert(*node, value);
             if !moves(kernel, pass.slots[*slot]) {
@@ -225,14 +221,6 @@ fn compute(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHa
         }
         Node::Input(_) | Node::Half { .. } => unreachable!("inputs and halves are sources"),
     }
-}
-
-/// Whether a slot holds the maximum or minimum of a row.
-fn is_extremum(kernel: &KernelPlan, slot: Slot) -> bool {
-    let mut reductions = kernel.stages.iter().flat_map(|stage| &stage.reductions);
-    let Slot::Scalar(scalar) = slot else { return false };
-    reductions
-        .any(|reduction| reduction.scalar == scalar && matches!(reduction.reduction, Reduction::Max | Reduction::Min))
 }
 
 /// A value as it is stored.

@@ -5,8 +5,8 @@
 //! with x² exact in two parts, and erfc(−x) = 2 − erfc(x), erfcx(−x) = 2e^(x²) − erfcx(x).
 
 use super::error_free::{self, Pair, fast_two_sum};
-use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, powers_of_halves, reduce_f64};
-use super::normal::{EXP_F32, erfcx_quotient_f64, gaussian_f32, gaussian_f64, times_power};
+use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, powers_of_halves, reduce_f64, times_power};
+use super::normal::{EXP_F32, erfcx_quotient_f64, gaussian_f32, gaussian_f64};
 use super::notation::{Term, hex};
 use crate::dtype::Dtype;
 

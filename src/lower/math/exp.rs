@@ -13,7 +13,7 @@
 //! `exp_neg_scaled` is 2⁶⁴ · e⁻ʸ, which is normal over the whole domain: forms multiply with the exponential while it has
 //! all its bits and scale the product back once.
 
-use super::notation::{Scope, Term, hex};
+use super::notation::{Bits, Scope, Term, hex};
 use crate::dtype::Dtype;
 
 pub(super) const LOG2_E: f64 = std::f64::consts::LOG2_E;
@@ -100,6 +100,12 @@ pub(super) fn powers_of_halves(t: Term<'_>) -> (Term<'_>, Term<'_>) {
     let m = t.bits();
     let half = m >> 1;
     ((half << mantissa).float(), ((m - half) << mantissa).float())
+}
+
+/// p · 2ⁿ for n in the place of an exponent, p and the product being normal numbers: exponents are added, since units that multiply have
+/// the most to do. Of a NaN it may make a number, so one must come through by another way.
+pub(super) fn times_power<'s>(p: Term<'s>, n: Bits<'s>) -> Term<'s> {
+    (p.bits() + n).float()
 }
 
 /// What [`reduce_f64`] makes of an exponent: e^(x + low) = 2ⁿ · (1 + high + tail).
@@ -204,10 +210,9 @@ fn exp_scaled_f32<'s>(x: Term<'s>, k: Term<'s>) -> Term<'s> {
     let r = n.times_plus(-ln2_low, r);
     let power = t.bits() << mantissa(Dtype::F32);
     if fma {
-        // 2ⁿ + r · (2ⁿ·q): the exponent is added to the bits of q, which is about 1, instead of multiplied with the polynomial. Units
-        // that multiply have the most to do here. A NaN is in r too.
+        // 2ⁿ + r · (2ⁿ·q), q being about 1. A NaN is in r too.
         let q = r.polynomial(&EXP_F32);
-        return r.fused((q.bits() + power).float(), (power + u64::from(1f32.to_bits())).float());
+        return r.fused(times_power(q, power), times_power(x.scope().number(1.0), power));
     }
     (1.0 + ((r * r) * r.polynomial(&EXP_F32[1..]) + r)) * power.float()
 }

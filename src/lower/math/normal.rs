@@ -9,7 +9,7 @@
 //! quotient.
 
 use super::error_free::{self, Pair, accurate_times_plus, fast_two_sum, two_product, two_sum};
-use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, reduce_f64};
+use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, reduce_f64, times_power};
 use super::notation::{Bits, Term, hex};
 use crate::dtype::Dtype;
 
@@ -63,10 +63,10 @@ const ERFCX_STEPS_F64: usize = 3;
 pub(super) const EXP_F32: [f64; 6] =
     [1.0, hex("0x1.fffff8p-2"), hex("0x1.55548cp-3"), hex("0x1.555b84p-5"), hex("0x1.123d1p-7"), hex("0x1.6868dp-10")];
 
-/// 2ᵏ · e^(−rate·(a² exactly)) as n in the place of an exponent and q, the exponential being S + S·q, S = 2ⁿ; `rate` is 1 or ½. `offset` is
-/// k, and what else is to be added to n.
-pub(super) fn gaussian_f32<'s>(a: Term<'s>, rate: f64, offset: f64) -> (Bits<'s>, Term<'s>) {
-    let magic = magic(Dtype::F32) + offset;
+/// 2ᵏ · e^(−rate·(a² exactly)) as n, in the place of an exponent, and q, the exponential being S + S·q with S = 2ⁿ; `rate` is 1 or ½,
+/// `scale` k. Where a is NaN q is too.
+pub(super) fn gaussian_f32<'s>(a: Term<'s>, rate: f64, scale: f64) -> (Bits<'s>, Term<'s>) {
+    let magic = magic(Dtype::F32) + scale;
     let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
     let square = error_free::square(a);
     let t = square.high.times_plus(-LOG2_E * rate, magic);
@@ -86,12 +86,6 @@ pub(super) fn gaussian_f32<'s>(a: Term<'s>, rate: f64, offset: f64) -> (Bits<'s>
         (r * r) * r.polynomial(&coefficients[1..]) + r * coefficients[0]
     };
     (t.bits() << mantissa(Dtype::F32), q)
-}
-
-/// p · 2ⁿ for n in the place of an exponent, p and the product being normal numbers: exponents are added, since units that multiply have
-/// the most to do. Of a NaN it may make a number; here q is one too.
-pub(super) fn times_power<'s>(p: Term<'s>, n: Bits<'s>) -> Term<'s> {
-    (p.bits() + n).float()
 }
 
 /// 2⁶⁴ · Φ(−a) for a ≥ 0. Past 16 (float32), 38.5 (float64) the value stays what it is there: below 2⁻¹²⁰, 2⁻¹⁰⁰⁰.

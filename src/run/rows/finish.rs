@@ -161,8 +161,8 @@ pub(super) unsafe fn take_strip(batch: &Batch<'_>, stage: usize, strip: Strip, r
     }
 }
 
-/// What results still need: a mean its division, the sparsemax threshold its whole row. (What reads a maximum or minimum makes its
-/// zeros +0, see [`crate::fuse::emit()`]; sums are never −0.)
+/// What results still need: a mean its division, the sparsemax threshold its whole row; and a zero is +0, so that its sign does
+/// not depend on the order in which zeros of either sign came. Sums need nothing: they start at +0.
 ///
 /// # Safety
 /// The stage's scalars hold `count` results, kept rows all elements of as many rows.
@@ -182,24 +182,27 @@ pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: usize, count: usize) {
                     let rows = (batch.scratch(loops.places.kept(kept)).cast_const(), steps);
                     with_lane!(loops.dtype, whole_rows(reduction.reduction, rows, count, loops.row_length, scalars));
                 }
-                None if reduction.reduction == Reduction::Mean => {
-                    with_lane!(loops.dtype, divide(scalars, count, loops.row_length));
-                }
-                None => {}
+                None if matches!(reduction.reduction, Reduction::Sum | Reduction::SumHigh | Reduction::SumLow) => {}
+                None => with_lane!(loops.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
             }
         }
     }
 }
 
-/// Makes means of sums. A quotient that underflows is +0 too.
-///
 /// # Safety
 /// `scalars` is part of scratch and holds `count` lanes.
-unsafe fn divide<L: Lane>(scalars: *mut u8, count: usize, length: usize) {
+unsafe fn settle<L: Lane>(reduction: Reduction, scalars: *mut u8, count: usize, length: usize) {
     // SAFETY: the caller's promise; scratch is initialised, and sections are aligned to cache lines.
     let scalars = unsafe { std::slice::from_raw_parts_mut(scalars.cast::<L>(), count) };
-    for scalar in scalars {
-        *scalar = L::round_from(scalar.widen() / length as f64) + L::round_from(0.0);
+    let zero = L::round_from(0.0);
+    if reduction == Reduction::Mean {
+        for scalar in scalars {
+            *scalar = L::round_from(scalar.widen() / length as f64) + zero;
+        }
+    } else {
+        for scalar in scalars {
+            *scalar = *scalar + zero;
+        }
     }
 }
 

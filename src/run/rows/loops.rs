@@ -204,7 +204,7 @@ pub(crate) fn lay_out(
     let streamed = plan.sinks.iter().enumerate().map(|(at, sink)| {
         let elements: usize = arrays.get(sink.buffer).shape().iter().product();
         let in_place = (0..plan.sources.len()).any(|source| same(source, at));
-        elements.saturating_mul(size) >= STREAM_BYTES && !in_place && packed.is_none()
+        sink.varying && elements.saturating_mul(size) >= STREAM_BYTES && !in_place && packed.is_none()
     });
     let (streamed, homes) = (streamed.collect(), SmallVec::new());
     let mut view = View { plan, form, size, row_length, batch, row_strides, batch_strides, streamed, homes, places };

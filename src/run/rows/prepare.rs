@@ -189,9 +189,7 @@ impl Preparation<'_> {
                 };
                 match operands::layout(role, stride, length, view.size) {
                     Layout::Contiguous
-                        if position == Position::Along
-                            && form.bodies() == 1
-                            && matches!(slot, Slot::Sink(at) if view.streamed[*at]) =>
+                        if form.bodies() == 1 && matches!(slot, Slot::Sink(at) if view.streamed[*at]) =>
                     {
                         Layout::Streamed
                     }
