@@ -60,11 +60,11 @@
 //! |---|---|---|
 //! | text, builder, Keras config | [`ir::syntax`], [`ir::Expr`], [`ir::library`] | [`ir::Graph`]: what to compute |
 //! | exact rewrites | [`ir::rewrite`] | a graph of fewer ops |
-//! | which ops share a loop, and why not the others | [`fuse`] | [`fuse::Plan`]: kernels made of passes |
+//! | which ops share a loop, and why not the others | [`plan`] | [`plan::Plan`]: kernels made of passes |
 //! | exp, tanh, erfc … become primitive ops | [`lower`] | [`lane::LaneProgram`]: straight-line SSA on lanes |
 //! | long passes are cut | [`lane::split`] | parts, run tile by tile in L1 |
-//! | a pass becomes code | [`backend`] | interpreter, Cranelift, AVX2 and AVX-512 |
-//! | everything around passes | `run` | dimensions, rows, scratch, threads |
+//! | a pass becomes code | [`codegen`] | interpreter, Cranelift, AVX2 and AVX-512 |
+//! | everything around passes | `exec` | dimensions, rows, scratch, threads |
 //!
 //! The waist is the lane program: about thirty primitive operations, each with exactly one correct result. That is why every
 //! backend gives the same bits, and why a new activation touches nothing but the library file.
@@ -75,25 +75,23 @@
 //! [`CallError`], [`EngineError`]. A call that fails has written nothing. Where code cannot be generated the interpreter
 //! stands in and an [`Event`] says so.
 
-pub mod backend;
-pub mod code_memory;
-pub mod dtype;
-mod engine;
-pub mod fuse;
-pub mod isa;
-mod kernel;
+mod api;
+pub mod array;
+pub mod codegen;
+mod compile;
+mod exec;
 pub mod lane;
 pub mod lower;
-mod run;
-mod tensor;
+pub mod plan;
 
-pub use dtype::Dtype;
-pub use engine::{BackendChoice, CompileError, Compiled, Engine, EngineBuilder, EngineError, Event, Verify};
-pub use fuse::Fusion;
-pub use isa::Isa;
-pub use kernel::{CallError, Explanation, Fused, Kernel, Signature};
-pub use run::scratch::release_scratch;
-pub use tensor::{Element, Input, MAX_RANK, Output, TensorError, TensorMut, TensorRef};
+pub use api::{
+    BackendChoice, CallError, CompileError, Engine, EngineBuilder, EngineError, Explanation, Fused, Kernel, Signature,
+};
+pub use array::{Dtype, Element, Input, MAX_RANK, Output, TensorError, TensorMut, TensorRef};
+pub use codegen::isa::Isa;
+pub use compile::{Compiled, Event, Verify};
+pub use exec::scratch::release_scratch;
+pub use plan::Fusion;
 
 /// What to compute: graphs, the language, the library, the float64 reference.
 pub use fuselet_ir as ir;

@@ -7,11 +7,11 @@
 //! The truth is the definition (not the form) in float64, computed by the float64 lowering, which is itself held to the
 //! float64 reference here and to arbitrary precision in `accuracy_primitives`.
 
-use fuselet::backend::interpreter::Interpreter;
-use fuselet::backend::wide::Wide;
-use fuselet::backend::{Backend, Code};
-use fuselet::dtype::Dtype;
-use fuselet::isa::Isa;
+use fuselet::array::Dtype;
+use fuselet::codegen::interpreter::Interpreter;
+use fuselet::codegen::isa::Isa;
+use fuselet::codegen::wide::Wide;
+use fuselet::codegen::{Backend, Code};
 use fuselet::lane::{LaneBuilder, Layout, Operand, OperandArgument, OperandId, Pass, Role, Value};
 use fuselet_ir::library::Value as Parameter;
 use fuselet_ir::reference::ScalarEvaluator;

@@ -3,12 +3,12 @@
 //! exact to the last bit, against that; both as lowered for machines with a fused multiply-add and without. Every backend
 //! of this machine computes, and all have to agree in every bit.
 
-use fuselet::backend::cranelift::Cranelift;
-use fuselet::backend::interpreter::Interpreter;
-use fuselet::backend::wide::Wide;
-use fuselet::backend::{Backend, Code};
-use fuselet::dtype::Dtype;
-use fuselet::isa::Isa;
+use fuselet::array::Dtype;
+use fuselet::codegen::cranelift::Cranelift;
+use fuselet::codegen::interpreter::Interpreter;
+use fuselet::codegen::isa::Isa;
+use fuselet::codegen::wide::Wide;
+use fuselet::codegen::{Backend, Code};
 use fuselet::lane::{LaneBuilder, Layout, Operand, OperandArgument, OperandId, Pass, Role};
 use fuselet_ir::ulp::{ulp_distance_f32, ulp_distance_f64};
 use fuselet_ir::{Class, Kind, Op};

@@ -2,10 +2,10 @@
 
 mod backend_suite;
 
-use fuselet::backend::cranelift::Cranelift;
-use fuselet::backend::interpreter::Interpreter;
-use fuselet::backend::{Backend, InParts};
-use fuselet::isa::Isa;
+use fuselet::codegen::cranelift::Cranelift;
+use fuselet::codegen::interpreter::Interpreter;
+use fuselet::codegen::isa::Isa;
+use fuselet::codegen::{Backend, InParts};
 
 fn interpreter(isa: Isa) -> Option<Box<dyn Backend>> {
     isa.is_available().then(|| Box::new(Interpreter::new(isa)) as Box<dyn Backend>)
@@ -35,7 +35,7 @@ backend_suite!(cranelift_in_parts_avx_fma, cranelift_in_parts(Isa::AvxFma));
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use super::*;
-    use fuselet::backend::wide::Wide;
+    use fuselet::codegen::wide::Wide;
 
     fn wide(isa: Isa) -> Option<Box<dyn Backend>> {
         isa.is_available().then(|| Box::new(Wide::new(isa).expect("the machine has it")) as Box<dyn Backend>)

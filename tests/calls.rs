@@ -4,8 +4,8 @@
 mod common;
 
 use common::{Array, call, engines, groups, name};
-use fuselet::backend::interpreter::Interpreter;
-use fuselet::backend::{Backend, BackendError, Code};
+use fuselet::codegen::interpreter::Interpreter;
+use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::ir::shape::ShapeError;
 use fuselet::lane::{LaneOp, Pass};
 use fuselet::{

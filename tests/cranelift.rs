@@ -5,10 +5,10 @@
 mod backend_suite;
 
 use backend_suite::random::{Choices, random_pass};
-use fuselet::backend::cranelift::Cranelift;
-use fuselet::backend::{Backend, BackendError, Code};
-use fuselet::dtype::Dtype;
-use fuselet::isa::Isa;
+use fuselet::array::Dtype;
+use fuselet::codegen::cranelift::Cranelift;
+use fuselet::codegen::isa::Isa;
+use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::lane::{LaneBuilder, LaneOp, Layout, Operand, OperandArgument, OperandId, Pass, Role};
 
 fn levels() -> impl Iterator<Item = Cranelift> {

@@ -7,11 +7,11 @@
 mod backend_suite;
 
 use backend_suite::random::{Choices, random_pass};
-use fuselet::backend::cranelift::Cranelift;
-use fuselet::backend::interpreter::Interpreter;
-use fuselet::backend::{Backend, InParts};
-use fuselet::dtype::Dtype;
-use fuselet::isa::Isa;
+use fuselet::array::Dtype;
+use fuselet::codegen::cranelift::Cranelift;
+use fuselet::codegen::interpreter::Interpreter;
+use fuselet::codegen::isa::Isa;
+use fuselet::codegen::{Backend, InParts};
 use fuselet::lane::{self, Instruction, LaneBuilder, Layout, MOST_SCRATCH, Operand, OperandArgument, OperandId};
 use fuselet::lane::{PartOperand, Pass, Role, Split, Value};
 use proptest::prelude::*;

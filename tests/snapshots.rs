@@ -6,7 +6,7 @@
 //! Lane programs are part of a snapshot only where no special function is lowered, so that better coefficients don't spoil
 //! them; elsewhere the passes are listed.
 
-use fuselet::backend::{Backend, BackendError, Code};
+use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::lane::{self, OperandArgument, Pass};
 use fuselet::{Dtype, Engine, Fusion, Signature};
 use std::fmt::Write;

@@ -1,7 +1,7 @@
 //! `Verify::OnCompile`: code that gives other bits than the interpreter is caught before its first use.
 
-use fuselet::backend::interpreter::Interpreter;
-use fuselet::backend::{Backend, BackendError, Code};
+use fuselet::codegen::interpreter::Interpreter;
+use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::lane::{Instruction, LaneOp, OperandArgument, Pass};
 use fuselet::{Engine, Event, TensorMut, TensorRef, Verify};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,11 +2,11 @@
 //! limit, levels as values.
 #![cfg(target_arch = "x86_64")]
 
-use fuselet::backend::interpreter::Interpreter;
-use fuselet::backend::wide::Wide;
-use fuselet::backend::{Backend, BackendError, Code};
-use fuselet::dtype::Dtype;
-use fuselet::isa::Isa;
+use fuselet::array::Dtype;
+use fuselet::codegen::interpreter::Interpreter;
+use fuselet::codegen::isa::Isa;
+use fuselet::codegen::wide::Wide;
+use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::lane::{LaneBuilder, LaneOp, Layout, Operand, OperandArgument, OperandId, Pass, Role, Value};
 use std::sync::Arc;
 

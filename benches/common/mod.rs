@@ -12,7 +12,7 @@ pub mod lanes;
 pub mod rows;
 pub mod timing;
 
-use fuselet::backend::{Backend, InParts, cranelift::Cranelift};
+use fuselet::codegen::{Backend, InParts, cranelift::Cranelift};
 use fuselet::{
     BackendChoice, Engine, EngineError, Fused, Fusion, Input, Isa, Kernel, Output, Signature, TensorMut, TensorRef,
 };
@@ -138,7 +138,7 @@ pub fn backend_alone(choice: BackendChoice, isa: Isa) -> Option<Arc<dyn Backend>
     match choice {
         BackendChoice::Cranelift => Some(Arc::new(InParts { inner: Cranelift::new(isa).ok()? })),
         #[cfg(target_arch = "x86_64")]
-        BackendChoice::Wide => Some(Arc::new(InParts { inner: fuselet::backend::wide::Wide::new(isa).ok()? })),
+        BackendChoice::Wide => Some(Arc::new(InParts { inner: fuselet::codegen::wide::Wide::new(isa).ok()? })),
         _ => None,
     }
 }

@@ -25,11 +25,11 @@ fn main() {
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
     use super::{by_hand, programs};
-    use fuselet::backend::cranelift::Cranelift;
-    use fuselet::backend::interpreter::Interpreter;
-    use fuselet::backend::wide::Wide;
-    use fuselet::backend::{Backend, Code};
-    use fuselet::isa::Isa;
+    use fuselet::codegen::cranelift::Cranelift;
+    use fuselet::codegen::interpreter::Interpreter;
+    use fuselet::codegen::isa::Isa;
+    use fuselet::codegen::wide::Wide;
+    use fuselet::codegen::{Backend, Code};
     use fuselet::lane::{OperandArgument, Pass};
     use std::sync::Arc;
     use std::time::Instant;

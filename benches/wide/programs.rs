@@ -1,6 +1,6 @@
 //! The kernels of the comparison as lane programs, float32: recipes of whole activations within 4 ULP.
 
-use fuselet::dtype::Dtype;
+use fuselet::array::Dtype;
 use fuselet::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Shift, Value};
 
 const LOG2_E: f64 = f32::from_bits(0x3fb8_aa3b) as f64;

@@ -5,7 +5,7 @@
 //! program's dtype, so a folded constant is what a backend would have computed.
 
 use super::{Combine, Instruction, LaneKind, LaneOp, LaneProgram, OperandId, Shift, Value};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// Room for so many instructions is made at once: a few activations, constants and dead values included.

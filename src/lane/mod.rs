@@ -7,19 +7,19 @@
 //! A [`Pass`] is a program and its operands: one loop over a span, with at most one more dimension around it.
 
 mod builder;
+mod fission;
 mod op;
 mod pass;
 mod print;
-mod split;
 mod verify;
 
 pub use builder::LaneBuilder;
+pub use fission::{MOST_SCRATCH, Part, PartOperand, Split, split};
 pub use op::{Combine, Lane, LaneBits, LaneKind, LaneOp, LaneVisitor};
 pub use pass::{ACCUMULATOR_LANES, CYCLE, Layout, Operand, OperandArgument, Pass, Role, combine_lanes};
-pub use split::{MOST_SCRATCH, Part, PartOperand, Split, split};
 pub use verify::LaneError;
 
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 use std::hash::{Hash, Hasher};
 
 /// A value of a program: the place of the instruction that makes it.

@@ -11,7 +11,7 @@
 //! of a reduction do not depend on the width of vectors.
 
 use super::{Combine, Instruction, Lane, LaneOp, LaneProgram};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 
 /// How many lanes an accumulator has.
 pub const ACCUMULATOR_LANES: usize = 32;

@@ -3,7 +3,7 @@
 //! Uniform values (the same in all lanes of a span) are marked with a dot, float constants show hex and decimal.
 
 use super::{Instruction, LaneKind, LaneOp, LaneProgram, Layout, Pass, Role, Shift};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 use std::fmt::{self, Write as _};
 
 impl fmt::Display for Pass {

@@ -2,7 +2,7 @@
 
 use super::judge::{Case, Lay, Writer};
 use super::values::{DTYPES, bits, core_specials};
-use fuselet::backend::Backend;
+use fuselet::codegen::Backend;
 use fuselet::lane::{Combine, LaneOp, Layout};
 
 const COMBINES: [Combine; 3] = [Combine::Sum, Combine::Max, Combine::Min];

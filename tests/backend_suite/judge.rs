@@ -1,8 +1,8 @@
 //! The judge: a pass evaluated lane by lane, in order, by the meaning of its ops; and the comparison with a backend.
 
 use super::values::{Random, is_nan};
-use fuselet::backend::Backend;
-use fuselet::dtype::Dtype;
+use fuselet::array::Dtype;
+use fuselet::codegen::Backend;
 use fuselet::lane::{
     ACCUMULATOR_LANES, Combine, Instruction, Lane, LaneKind, LaneOp, LaneProgram, Layout, Operand, OperandArgument,
     OperandId, Pass, Role, Shift, Value, combine_lanes,

@@ -2,8 +2,8 @@
 
 use super::judge::{Case, Lay, Writer};
 use super::values::DTYPES;
-use fuselet::backend::Backend;
-use fuselet::dtype::Dtype;
+use fuselet::array::Dtype;
+use fuselet::codegen::Backend;
 use fuselet::lane::{ACCUMULATOR_LANES, Combine, LaneOp, Layout, Pass};
 
 /// `outputs` of a · b + c, a · b, (a · b + c) / a: enough for the last ones to be stored at different times.

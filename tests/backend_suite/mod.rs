@@ -53,7 +53,7 @@ macro_rules! backend_suite {
         $(
             #[test]
             fn $test() {
-                let backend: Option<Box<dyn fuselet::backend::Backend>> = $constructor;
+                let backend: Option<Box<dyn fuselet::codegen::Backend>> = $constructor;
                 match backend {
                     Some(backend) => $crate::backend_suite::$module::$test(backend.as_ref()),
                     None => eprintln!("skipped: this machine lacks the level"),

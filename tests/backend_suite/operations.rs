@@ -2,8 +2,8 @@
 
 use super::judge::{Case, Writer};
 use super::values::{DTYPES, Random, all_ones, bits, core_specials, specials};
-use fuselet::backend::Backend;
-use fuselet::dtype::Dtype;
+use fuselet::array::Dtype;
+use fuselet::codegen::Backend;
 use fuselet::lane::{LaneKind, LaneOp, Layout, Pass, Shift, Value};
 
 /// The ops the backend is to have.

@@ -3,7 +3,7 @@
 use super::judge::{Case, Lay, Writer};
 use super::random::{Choices, random_pass};
 use super::values::{DTYPES, Random};
-use fuselet::backend::Backend;
+use fuselet::codegen::Backend;
 use fuselet::lane::{LaneKind, LaneOp, Layout, Value};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRng, TestRunner};
 

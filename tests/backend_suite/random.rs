@@ -7,7 +7,7 @@
 
 use super::judge::Writer;
 use super::values::{Random, all_ones, specials};
-use fuselet::dtype::Dtype;
+use fuselet::array::Dtype;
 use fuselet::lane::{Combine, LaneKind, LaneOp, Layout, Pass, Shift, Value};
 use proptest::prelude::*;
 

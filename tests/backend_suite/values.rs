@@ -1,6 +1,6 @@
 //! Bit patterns that bite, and a small random generator to find more.
 
-use fuselet::dtype::Dtype;
+use fuselet::array::Dtype;
 
 /// Both dtypes.
 pub const DTYPES: [Dtype; 2] = [Dtype::F32, Dtype::F64];

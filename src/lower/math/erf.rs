@@ -8,7 +8,7 @@ use super::error_free::{self, Pair, fast_two_sum};
 use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, powers_of_halves, reduce_f64, times_power};
 use super::normal::{EXP_F32, erfcx_quotient_f64, gaussian_f32, gaussian_f64};
 use super::notation::{Term, hex};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 
 /// (erf(x)/x − 1) in s = x² for float32, |x| ≤ 1; relative error of erf 1.4e-9.
 const ERF_NEAR_F32: [f64; 7] = [

@@ -10,7 +10,7 @@
 //! Muller and Popescu (2017).
 
 use super::notation::{Operand, Term};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 
 /// An unevaluated sum.
 #[derive(Clone, Copy)]

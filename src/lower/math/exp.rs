@@ -14,7 +14,7 @@
 //! all its bits and scale the product back once.
 
 use super::notation::{Bits, Scope, Term, hex};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 
 pub(super) const LOG2_E: f64 = std::f64::consts::LOG2_E;
 

@@ -7,7 +7,7 @@
 use super::error_free::fast_two_sum;
 use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, reduce_f64};
 use super::notation::{Term, hex};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 
 /// (eʳ − 1 − r) / r² for float32, |r| ≤ 0.3468.
 pub(super) const EXPM1_F32: [f64; 5] =

@@ -10,7 +10,7 @@
 use super::error_free::{Pair, fast_two_sum};
 use super::exp::{ln2_parts, mantissa};
 use super::notation::{Bits, Term, hex};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 
 /// (log(1 + f) − f + f²/2) / f³ for float32, f in [√½ − 1, √2 − 1].
 const LOG_F32: [f64; 8] = [

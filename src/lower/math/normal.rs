@@ -11,7 +11,7 @@
 use super::error_free::{self, Pair, accurate_times_plus, fast_two_sum, two_product, two_sum};
 use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, reduce_f64, times_power};
 use super::notation::{Bits, Term, hex};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 
 /// R in a.
 const NUMERATOR_F32: [f64; 5] =

@@ -4,7 +4,7 @@
 //! with them; `x * y + 1.0` writes a multiplication and an addition, each rounded. Whatever may be fused into one
 //! rounding says so: [`Term::times_plus`]. Numbers on either side of an operator are constants of the dtype.
 
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 use crate::lane::{LaneBuilder, LaneOp, Shift, Value};
 use std::cell::RefCell;
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Shl, Shr, Sub};

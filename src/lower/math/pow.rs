@@ -11,7 +11,7 @@ use super::exp::{EXP_F64, magic, powers_of_halves};
 use super::expm1::EXPM1_F32;
 use super::log::mantissa_and_exponent;
 use super::notation::{Term, hex};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 
 /// (log2((1+s)/(1−s))/s − C − C₃·q)/q² in q = s² for float32, q ≤ 0.0295; 2⁻⁴³ of the logarithm.
 const LOG2_F32: [f64; 4] = [hex("0x1.2776c4p-1"), hex("0x1.a6195p-2"), hex("0x1.47b12cp-2"), hex("0x1.20791ap-2")];

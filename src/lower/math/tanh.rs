@@ -12,7 +12,7 @@
 use super::error_free::{Pair, fast_two_sum, square};
 use super::exp::{LOG2_E, Reduced, bias, exp_neg_scaled, ln2_parts, magic, mantissa, reduce_f64};
 use super::notation::{Term, hex};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 use std::f64::consts::LN_2;
 
 /// −expm1(−2r)/2 = r + r²·Q(r), Q for float32.

@@ -12,7 +12,7 @@
 use super::error_free::{Pair, fast_two_sum, two_product, two_sum};
 use super::exp::magic;
 use super::notation::{Bits, Term, Truth, hex};
-use crate::dtype::Dtype;
+use crate::array::Dtype;
 
 /// 2/π in pieces of 24 bits, each scaled to below 1.
 const TWO_OVER_PI_F32: [f64; 9] = [

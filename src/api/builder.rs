@@ -1,0 +1,287 @@
+//! Options of an engine.
+
+use super::engine::{Engine, Inner};
+use crate::codegen::isa::Isa;
+use crate::codegen::{Backend, BackendError, InParts, cranelift::Cranelift, interpreter::Interpreter};
+use crate::compile::{Compiler, Event, Subscriber, Verify};
+use crate::plan::Fusion;
+use fuselet_ir::Library;
+use fuselet_ir::rewrite::Rules;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// The cache holds this many compiled passes unless told otherwise; each takes 4 to 16 KiB.
+const DEFAULT_CACHE: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
+
+/// Which backend compiles passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum BackendChoice {
+    /// The fastest that works on this machine.
+    #[default]
+    Auto,
+    /// The tile interpreter: makes no code.
+    Interpreter,
+    /// Cranelift, 128 bits wide on x86-64.
+    Cranelift,
+    /// AVX2 or AVX-512.
+    Wide,
+}
+
+impl BackendChoice {
+    /// All choices with the names users write.
+    pub const NAMES: [(&'static str, BackendChoice); 4] = [
+        ("auto", BackendChoice::Auto),
+        ("interpreter", BackendChoice::Interpreter),
+        ("cranelift", BackendChoice::Cranelift),
+        ("wide", BackendChoice::Wide),
+    ];
+
+    /// The choice of this name.
+    pub fn by_name(name: &str) -> Option<BackendChoice> {
+        BackendChoice::NAMES.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice)
+    }
+}
+
+/// Why an engine cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The backend that was asked for does not work here.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The instruction-set level is not one of this machine.
+    #[error("this machine has no {isa}; it has {}", names(Isa::available().map(Isa::name)))]
+    Isa {
+        /// The level.
+        isa: Isa,
+    },
+    /// An environment variable names nothing.
+    #[error("{variable}={value} names nothing; use one of {known}")]
+    Variable {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        known: String,
+    },
+}
+
+fn names(names: impl Iterator<Item = &'static str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Options of an engine, then the engine.
+///
+/// ```
+/// use fuselet::{BackendChoice, Engine};
+/// let engine = Engine::builder().backend(BackendChoice::Interpreter).threads(1).build()?;
+/// assert!(engine.backend_name().starts_with("interpreter"));
+/// # Ok::<(), fuselet::EngineError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct EngineBuilder {
+    backend: Option<BackendChoice>,
+    custom: Option<Arc<dyn Backend>>,
+    isa: Option<Isa>,
+    threads: Option<usize>,
+    cache: Option<NonZeroUsize>,
+    fusion: Fusion,
+    relaxed: bool,
+    keep_graph: bool,
+    check_invariants: Option<bool>,
+    verify: Verify,
+    subscriber: Option<Subscriber>,
+    library: Option<Library>,
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("EngineBuilder")
+            .field("backend", &self.backend)
+            .field("custom", &self.custom)
+            .field("isa", &self.isa)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EngineBuilder {
+    /// Which backend compiles, instead of `FUSELET_BACKEND` or the best.
+    #[must_use]
+    pub fn backend(mut self, choice: BackendChoice) -> EngineBuilder {
+        self.backend = Some(choice);
+        self
+    }
+
+    /// A backend of your own.
+    #[must_use]
+    pub fn custom_backend(mut self, backend: Arc<dyn Backend>) -> EngineBuilder {
+        self.custom = Some(backend);
+        self
+    }
+
+    /// The instruction-set level, instead of `FUSELET_ISA` or the best.
+    #[must_use]
+    pub fn isa(mut self, isa: Isa) -> EngineBuilder {
+        self.isa = Some(isa);
+        self
+    }
+
+    /// The most threads a call uses: 1 for the calling thread alone. All cores by default.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> EngineBuilder {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// How many compiled passes the cache holds.
+    #[must_use]
+    pub fn cache_capacity(mut self, passes: NonZeroUsize) -> EngineBuilder {
+        self.cache = Some(passes);
+        self
+    }
+
+    /// How far [`Engine::compile`] fuses.
+    #[must_use]
+    pub fn fusion(mut self, fusion: Fusion) -> EngineBuilder {
+        self.fusion = fusion;
+        self
+    }
+
+    /// Whether rewrites may change bits (reassociation, reciprocals, contraction to fma). Off by default.
+    #[must_use]
+    pub fn relaxed(mut self, relaxed: bool) -> EngineBuilder {
+        self.relaxed = relaxed;
+        self
+    }
+
+    /// Whether to leave graphs as they are instead of rewriting them to fewer ops. Off by default; exact rewrites change
+    /// no bit, so this is for finding defects of this library.
+    #[must_use]
+    pub fn keep_graph(mut self, keep: bool) -> EngineBuilder {
+        self.keep_graph = keep;
+        self
+    }
+
+    /// Whether to check the invariants of graphs and passes after each step: on in debug builds, for finding defects of
+    /// this library.
+    #[must_use]
+    pub fn check_invariants(mut self, check: bool) -> EngineBuilder {
+        self.check_invariants = Some(check);
+        self
+    }
+
+    /// Whether new code is checked before its first use.
+    #[must_use]
+    pub fn verify(mut self, verify: Verify) -> EngineBuilder {
+        self.verify = verify;
+        self
+    }
+
+    /// Calls `subscriber` for every [`Event`], on the thread that caused it.
+    #[must_use]
+    pub fn on_event(mut self, subscriber: impl Fn(&Event) + Send + Sync + 'static) -> EngineBuilder {
+        self.subscriber = Some(Arc::new(subscriber));
+        self
+    }
+
+    /// The library whose functions expressions may call; the standard one by default.
+    #[must_use]
+    pub fn library(mut self, library: Library) -> EngineBuilder {
+        self.library = Some(library);
+        self
+    }
+
+    /// The engine.
+    ///
+    /// # Errors
+    /// A backend or a level that this machine does not have; a variable that names nothing.
+    pub fn build(self) -> Result<Engine, EngineError> {
+        let isa = match self.isa {
+            Some(isa) => isa,
+            None => variable("FUSELET_ISA", Isa::by_name, || names(Isa::available().map(Isa::name)))?
+                .unwrap_or_else(Isa::detect),
+        };
+        if !isa.is_available() {
+            return Err(EngineError::Isa { isa });
+        }
+        let choice = match self.backend {
+            Some(choice) => choice,
+            None => variable("FUSELET_BACKEND", BackendChoice::by_name, || {
+                names(BackendChoice::NAMES.iter().map(|(name, _)| *name))
+            })?
+            .unwrap_or_default(),
+        };
+        let interpreter = Interpreter::new(isa);
+        let backend = match self.custom {
+            Some(backend) => backend,
+            None => choose(choice, isa)?,
+        };
+        let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let compiler = Compiler::new(
+            backend,
+            interpreter,
+            self.cache.unwrap_or(DEFAULT_CACHE),
+            self.check_invariants.unwrap_or(cfg!(debug_assertions)),
+            self.verify,
+            self.subscriber,
+        );
+        Ok(Engine(Arc::new(Inner {
+            compiler,
+            isa,
+            threads: threads.max(1),
+            rules: if self.relaxed { Rules::Relaxed } else { Rules::Exact },
+            keep_graph: self.keep_graph,
+            fusion: self.fusion,
+            library: self.library.unwrap_or_else(Library::standard),
+        })))
+    }
+}
+
+fn choose(choice: BackendChoice, isa: Isa) -> Result<Arc<dyn Backend>, EngineError> {
+    Ok(match choice {
+        BackendChoice::Interpreter => Arc::new(Interpreter::new(isa)),
+        BackendChoice::Cranelift => Arc::new(InParts { inner: Cranelift::new(isa)? }),
+        BackendChoice::Wide => wide(isa)?,
+        BackendChoice::Auto => match wide(isa) {
+            Ok(backend) => backend,
+            Err(_) => match Cranelift::new(isa) {
+                Ok(inner) => Arc::new(InParts { inner }),
+                Err(error) => {
+                    log::warn!("falling back to the interpreter: {error}");
+                    Arc::new(Interpreter::new(isa))
+                }
+            },
+        },
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn wide(isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
+    Ok(Arc::new(InParts { inner: crate::codegen::wide::Wide::new(isa)? }))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn wide(_isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
+    Err(BackendError::Unavailable { backend: "wide".to_owned(), reason: "it is for x86-64 only".to_owned() })
+}
+
+fn variable<T>(
+    name: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+    known: impl Fn() -> String,
+) -> Result<Option<T>, EngineError> {
+    match std::env::var(name) {
+        Err(_) => Ok(None),
+        Ok(value) if value.is_empty() => Ok(None),
+        Ok(value) => match parse(&value) {
+            Some(parsed) => Ok(Some(parsed)),
+            None => Err(EngineError::Variable { variable: name, value, known: known() }),
+        },
+    }
+}

@@ -1,0 +1,48 @@
+//! What an engine tells its user of.
+
+use crate::codegen::BackendError;
+use std::fmt;
+use std::sync::Arc;
+
+/// What is called for every event.
+pub(crate) type Subscriber = Arc<dyn Fn(&Event) + Send + Sync>;
+
+/// Something an engine did that its user may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A pass runs in the interpreter because the backend could not compile it.
+    FellBack {
+        /// The pass.
+        pass: String,
+        /// What the backend said.
+        error: BackendError,
+    },
+    /// A pass runs in the interpreter because the backend's code gave other bits on a probe value.
+    Mismatch {
+        /// The pass.
+        pass: String,
+        /// The backend.
+        backend: String,
+        /// The operand that was written.
+        operand: String,
+        /// The place in it.
+        element: usize,
+        /// The interpreter's bits.
+        expected: u64,
+        /// The backend's bits.
+        found: u64,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::FellBack { pass, error } => write!(formatter, "`{pass}` runs in the interpreter: {error}"),
+            Event::Mismatch { pass, backend, operand, element, expected, found } => write!(
+                formatter,
+                "`{pass}` runs in the interpreter: {backend} gave {found:#x} instead of {expected:#x} at {operand}[{element}]"
+            ),
+        }
+    }
+}

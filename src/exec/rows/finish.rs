@@ -1,0 +1,228 @@
+//! The end of a reduction: combining strips, adding up sections, and what a row's result still needs.
+//!
+//! Ordinary Rust on the lanes' dtype, but for strips, which have code of their own. The order of every sum is fixed: the tree of
+//! [`crate::lane::combine_lanes`] in a section, ascending sections in float64 (with the errors of the additions carried along, for
+//! float64 itself).
+
+use super::batch::Batch;
+use super::loops::StripCode;
+use crate::array::Dtype;
+use crate::exec::operands;
+use crate::lane::{Combine, Lane};
+use crate::plan::{Form, StageReduction, combine_of};
+use fuselet_ir::Reduction;
+
+/// Calls a function generic over the lane with the lane of a dtype.
+macro_rules! with_lane {
+    ($dtype:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        match $dtype {
+            Dtype::F64 => $function::<f64>($($argument),*),
+            _ => $function::<f32>($($argument),*),
+        }
+    };
+}
+
+/// Adds up the `results` of each of `count` rows into the stage's scalars. The results of neighbouring rows lie
+/// `steps.0` bytes apart, those of a row `steps.1`.
+///
+/// # Safety
+/// Every result of the rows was written; the scalars have room.
+pub(super) unsafe fn add_results(batch: &Batch<'_>, stage: usize, count: usize, results: usize, steps: (isize, isize)) {
+    let places = &batch.loops.places;
+    for (at, reduction) in accumulated(batch, stage) {
+        let combine = combine_of(reduction.reduction);
+        let (source, target) = (batch.scratch(places.results(at)), batch.scratch(places.scalar(reduction.scalar)));
+        // SAFETY: the caller's promise.
+        unsafe { with_lane!(batch.loops.dtype, add_rows(combine, source, steps, (count, results), target)) };
+    }
+}
+
+/// # Safety
+/// As [`add_results`], for one reduction: `count.0` rows of `count.1` results.
+unsafe fn add_rows<L: Lane>(
+    combine: Combine,
+    source: *const u8,
+    steps: (isize, isize),
+    count: (usize, usize),
+    target: *mut u8,
+) {
+    for row in 0..count.0 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let source = source.offset(row as isize * steps.0);
+            add_up::<L>(combine, source, steps.1, count.1, target.add(row * size_of::<L>()));
+        }
+    }
+}
+
+/// The stage's reductions that have an accumulator, with their places.
+fn accumulated<'a>(batch: &Batch<'a>, stage: usize) -> impl Iterator<Item = (usize, &'a StageReduction)> {
+    batch.plan.stages[stage].reductions.iter().enumerate().filter(|(_, reduction)| reduction.kept.is_none())
+}
+
+/// # Safety
+/// `source` has `count` lanes `step` bytes apart, `target` room for one.
+unsafe fn add_up<L: Lane>(combine: Combine, source: *const u8, step: isize, count: usize, target: *mut u8) {
+    // SAFETY: the caller's promise.
+    let blocks = (0..count as isize).map(|at| unsafe { source.offset(at * step).cast::<L>().read_unaligned() });
+    let total = match combine {
+        // Blocks of float32 have bits to spare.
+        Combine::Sum if size_of::<L>() < size_of::<f64>() => {
+            L::round_from(blocks.map(Lane::widen).fold(0.0, |total, block| total + block))
+        }
+        Combine::Sum => {
+            let mut total = Total::default();
+            blocks.for_each(|block| total.add(block.widen()));
+            L::round_from(total.value())
+        }
+        Combine::Max | Combine::Min => blocks.fold(combine.identity::<L>(), |total, block| combine.apply(total, block)),
+    };
+    // SAFETY: the caller's promise.
+    unsafe { target.cast::<L>().write_unaligned(total) };
+}
+
+/// A float64 sum that carries the errors of its additions (Neumaier 1974).
+#[derive(Clone, Copy, Default)]
+struct Total {
+    sum: f64,
+    error: f64,
+}
+
+impl Total {
+    fn add(&mut self, value: f64) {
+        let next = self.sum + value;
+        let larger = self.sum.abs() >= value.abs();
+        self.error += if larger { (self.sum - next) + value } else { (value - next) + self.sum };
+        self.sum = next;
+    }
+
+    fn value(self) -> f64 {
+        // An infinite sum has no meaningful error.
+        if self.sum.is_finite() { self.sum + self.error } else { self.sum }
+    }
+}
+
+/// Strips of every accumulator of a stage: their first bytes are at these places, `count` elements of each matter.
+#[derive(Clone, Copy)]
+pub(super) struct Strip {
+    pub(super) at: usize,
+    pub(super) count: usize,
+}
+
+/// Fills a strip of every accumulator of a stage with its identity.
+///
+/// # Safety
+/// The accumulators have the strip.
+pub(super) unsafe fn clear_strip(batch: &Batch<'_>, stage: usize, strip: Strip) {
+    for (strips, code) in strips(batch, stage, strip) {
+        // SAFETY: the caller's promise.
+        unsafe { code.fill.run(&[operands::argument(strips, batch.size() as isize, 0)], strip.count, 1) };
+    }
+}
+
+/// Combines a strip of every accumulator with another, `upper` bytes after it.
+///
+/// # Safety
+/// The accumulators have both strips, which do not overlap.
+pub(super) unsafe fn combine_strips(batch: &Batch<'_>, stage: usize, strip: Strip, upper: usize) {
+    for (lower, code) in strips(batch, stage, strip) {
+        let arguments =
+            [lower, lower.wrapping_add(upper), lower].map(|at| operands::argument(at, batch.size() as isize, 0));
+        // SAFETY: the caller's promise; the first strip is written over itself.
+        unsafe { code.combine.run(&arguments, strip.count, 1) };
+    }
+}
+
+/// Where a strip of each accumulator of a stage is, and the code for it.
+fn strips<'a>(batch: &Batch<'a>, stage: usize, strip: Strip) -> impl Iterator<Item = (*mut u8, &'a StripCode)> {
+    let (loops, first) = (batch.loops, batch.scratch(0));
+    accumulated(batch, stage).map(move |(at, reduction)| {
+        let combine = combine_of(reduction.reduction);
+        let found = loops.strips.iter().find(|(known, _)| *known == combine);
+        let (_, code) = found.expect("preparing finds code for every way of combining");
+        (first.wrapping_offset(loops.places.accumulator(at)).wrapping_add(strip.at), code)
+    })
+}
+
+/// Copies a strip of every accumulator to the scalars, or to the results of section `result`, which lie `line` bytes apart.
+///
+/// # Safety
+/// The accumulators have the strip; the target has room.
+pub(super) unsafe fn take_strip(batch: &Batch<'_>, stage: usize, strip: Strip, result: Option<usize>, line: usize) {
+    let places = &batch.loops.places;
+    for (at, reduction) in accumulated(batch, stage) {
+        let target = match result {
+            None => batch.scratch(places.scalar(reduction.scalar)),
+            Some(result) => batch.scratch(places.results(at)).wrapping_add(result * line),
+        };
+        let source = batch.scratch(places.accumulator(at)).wrapping_add(strip.at);
+        // SAFETY: the caller's promise; sections of scratch do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(source, target, strip.count * batch.size()) };
+    }
+}
+
+/// What results still need: a mean its division, the sparsemax threshold its whole row; and a zero is +0, so that its sign does
+/// not depend on the order in which zeros of either sign came. Sums need nothing: they start at +0.
+///
+/// # Safety
+/// The stage's scalars hold `count` results, kept rows all elements of as many rows.
+pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: usize, count: usize) {
+    let (loops, size) = (batch.loops, batch.size());
+    // Bytes from a row to the next, and from an element of a row to the next.
+    let steps = match loops.form {
+        Form::Span => (loops.row_length * size, size),
+        _ => (size, loops.batch * size),
+    };
+    for reduction in &batch.plan.stages[stage].reductions {
+        let scalars = batch.scratch(loops.places.scalar(reduction.scalar));
+        // SAFETY: the caller's promise.
+        unsafe {
+            match reduction.kept {
+                Some(kept) => {
+                    let rows = (batch.scratch(loops.places.kept(kept)).cast_const(), steps);
+                    with_lane!(loops.dtype, whole_rows(reduction.reduction, rows, count, loops.row_length, scalars));
+                }
+                None if matches!(reduction.reduction, Reduction::Sum | Reduction::SumHigh | Reduction::SumLow) => {}
+                None => with_lane!(loops.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `scalars` is part of scratch and holds `count` lanes.
+unsafe fn settle<L: Lane>(reduction: Reduction, scalars: *mut u8, count: usize, length: usize) {
+    // SAFETY: the caller's promise; scratch is initialised, and sections are aligned to cache lines.
+    let scalars = unsafe { std::slice::from_raw_parts_mut(scalars.cast::<L>(), count) };
+    let zero = L::round_from(0.0);
+    if reduction == Reduction::Mean {
+        for scalar in scalars {
+            *scalar = L::round_from(scalar.widen() / length as f64) + zero;
+        }
+    } else {
+        for scalar in scalars {
+            *scalar = *scalar + zero;
+        }
+    }
+}
+
+/// # Safety
+/// The elements of `count` rows are valid for reads, `target` for as many writes.
+unsafe fn whole_rows<L: Lane>(
+    reduction: Reduction,
+    (first, steps): (*const u8, (usize, usize)),
+    count: usize,
+    length: usize,
+    target: *mut u8,
+) {
+    let mut values = Vec::with_capacity(length);
+    for row in 0..count {
+        let first = first.wrapping_add(row * steps.0);
+        values.clear();
+        // SAFETY: the caller's promise.
+        values.extend((0..length).map(|at| unsafe { first.add(at * steps.1).cast::<L>().read_unaligned() }.widen()));
+        let result = L::round_from((reduction.row().meaning)(&values));
+        // SAFETY: the caller's promise.
+        unsafe { target.cast::<L>().add(row).write_unaligned(result) };
+    }
+}

@@ -1,0 +1,91 @@
+//! Where in scratch the values of a batch are.
+
+use super::{BLOCK, strip};
+use crate::exec::scratch::{OutOfMemory, round_up};
+use crate::plan::{Form, KernelPlan};
+
+/// Offsets in scratch: of kept rows, scalars, accumulators, results of sections, packed rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    kept: Section,
+    scalars: Section,
+    accumulators: Section,
+    results: Section,
+    packed: Section,
+}
+
+/// A part of scratch: equal pieces, one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Section {
+    start: usize,
+    piece: usize,
+}
+
+impl Section {
+    fn at(self, index: usize) -> isize {
+        (self.start + index * self.piece) as isize
+    }
+}
+
+impl Places {
+    pub(super) fn kept(&self, at: usize) -> isize {
+        self.kept.at(at)
+    }
+
+    pub(super) fn scalar(&self, at: usize) -> isize {
+        self.scalars.at(at)
+    }
+
+    /// The strips of a reduction, in strip form.
+    pub(super) fn accumulator(&self, at: usize) -> isize {
+        self.accumulators.at(at)
+    }
+
+    /// The results of a reduction's sections, where a row has several.
+    pub(super) fn results(&self, at: usize) -> isize {
+        self.results.at(at)
+    }
+
+    /// The packed row of an operand.
+    pub(super) fn packed(&self, operand: usize) -> isize {
+        self.packed.at(operand)
+    }
+}
+
+/// Lays scratch out for batches of a kernel; says how many bytes it is.
+///
+/// # Errors
+/// More than can be addressed.
+pub(super) fn lay_out(
+    plan: &KernelPlan,
+    form: Form,
+    row_length: usize,
+    batch: usize,
+    size: usize,
+    packed: bool,
+) -> Result<(Places, usize), OutOfMemory> {
+    let overflow = OutOfMemory { bytes: usize::MAX };
+    let most_reductions = plan.stages.iter().map(|stage| stage.reductions.len()).max().unwrap_or(0);
+    let strips = if form == Form::Span { 0 } else { strip::DEPTH * batch };
+    // Blocks, and up to three shorter sections.
+    let results = (row_length / BLOCK + 3).saturating_mul(batch);
+    let row_bytes = row_length.checked_mul(batch * size).ok_or(overflow)?;
+    let packed = if packed { plan.sources.len() + plan.sinks.len() } else { 0 };
+    let mut total = 0usize;
+    let mut section = |count: usize, bytes: usize| {
+        let section = Section { start: total, piece: round_up(bytes) };
+        total = count.checked_mul(section.piece)?.checked_add(total)?;
+        Some(section)
+    };
+    let mut sections = || {
+        Some(Places {
+            kept: section(plan.kept.len(), row_bytes)?,
+            scalars: section(plan.scalars.len().max(1), batch * size)?,
+            accumulators: section(most_reductions, strips * size)?,
+            results: section(most_reductions, results.saturating_mul(size))?,
+            packed: section(packed, row_bytes)?,
+        })
+    };
+    let places = sections().ok_or(overflow)?;
+    if total > isize::MAX as usize { Err(overflow) } else { Ok((places, total)) }
+}

@@ -1,0 +1,307 @@
+//! Writes a pass of the plan as a lane program, once the layouts of its operands are known.
+
+use super::kernel::{Extent, KernelPlan, PassPlan, Slot, Stage};
+use super::partition::node_cost;
+use crate::array::Dtype;
+use crate::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Value};
+use crate::lower;
+use fuselet_ir::{Graph, Kind, Node, NodeId, Reduction};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+/// How a pass along a row goes over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// The span is the row (or the domain of an elementwise kernel, or a batch of rows for a pass across): reductions
+    /// accumulate lanes.
+    Span,
+    /// The span is a strip of neighbouring rows, the pass walks along them: reductions combine into strips of scratch,
+    /// each of which is both read and written.
+    Strip,
+    /// As [`Form::Span`], but the body does four elements of a section of the row, a group of lanes (or a quarter of a
+    /// shorter section) apart: reductions take in what the four come to, (first + second) + (third + fourth).
+    SpanOfFours,
+    /// The same of [`Form::Strip`].
+    StripOfFours,
+}
+
+impl Form {
+    /// How many elements of a row one body does.
+    pub fn bodies(self) -> usize {
+        match self {
+            Form::Span | Form::Strip => 1,
+            Form::SpanOfFours | Form::StripOfFours => 4,
+        }
+    }
+
+    fn is_strip(self) -> bool {
+        matches!(self, Form::Strip | Form::StripOfFours)
+    }
+}
+
+/// Whether a slot is at another place for each element of a row.
+pub(crate) fn moves(kernel: &KernelPlan, slot: Slot) -> bool {
+    match slot {
+        Slot::Source(at) => kernel.sources[at].varying,
+        Slot::Sink(_) | Slot::Kept(_) | Slot::Keep(_) => true,
+        Slot::Scalar(_) | Slot::SetScalar(_) | Slot::Reduction(_) => false,
+    }
+}
+
+/// Whether a stage sums along the row.
+pub(crate) fn sums(stage: &Stage) -> bool {
+    stage.reductions.iter().any(|r| r.kept.is_none() && combine_of(r.reduction) == Combine::Sum)
+}
+
+/// Lane ops, roughly, from which on a pass may prefetch: in layer_norm, whose sum of squares is three ops, it would cost a
+/// third of the time where all is cached.
+const WORK_TO_PREFETCH: usize = 10;
+
+/// An array to be fetched into a cache.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prefetched {
+    pub(crate) slot: Slot,
+    /// Whether the next batch of rows needs it, rather than a later pass over this one.
+    pub(crate) ahead: bool,
+}
+
+/// What to fetch into a cache during the pass along the row of a stage: arrays that no pass before it reads or writes, which a later one
+/// over this row will; and for the next batch of rows what the first pass reads.
+///
+/// That is done in the last pass that sums, if it computes enough for memory to have little to do. What is the same for all rows
+/// stays in a cache by itself, and kept values may lie where a sink is.
+pub(crate) fn prefetched(graph: &Graph, kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = Prefetched> {
+    let work = || -> usize { kernel.stages[stage].along.nodes.iter().map(|node| node_cost(graph.node(*node))).sum() };
+    let here = kernel.stages.iter().rposition(sums) == Some(stage) && work() >= WORK_TO_PREFETCH;
+    let sources = (0..kernel.sources.len()).filter(|at| differs_from_row_to_row(kernel, *at)).map(Slot::Source);
+    let sinks =
+        (0..kernel.sinks.len()).filter(|at| kernel.kept.is_empty() && kernel.sinks[*at].varying).map(Slot::Sink);
+    let slots: SmallVec<[Slot; 8]> = if here { sources.chain(sinks).collect() } else { SmallVec::new() };
+    slots.into_iter().filter_map(move |slot| {
+        let first = kernel.stages.iter().position(|stage| stage.along.slots.contains(&slot))?;
+        let ahead = first == 0 && stage > 0;
+        (ahead || first > stage).then_some(Prefetched { slot, ahead })
+    })
+}
+
+fn differs_from_row_to_row(kernel: &KernelPlan, source: usize) -> bool {
+    let dimensions = &kernel.sources[source].dimensions;
+    let before = kernel.domain.len() - dimensions.len();
+    let across = |at: &usize| !kernel.axes.contains(&(before + at));
+    kernel.sources[source].varying && (0..dimensions.len()).filter(across).any(|at| dimensions[at] != Extent::One)
+}
+
+/// Writes a pass of a stage of a kernel, for lanes of a dtype, on a machine with or without fma. `layouts` has one entry for
+/// each of the pass's slots. In strip forms each reduction slot is a written strip, and one more operand for each, in
+/// order, is appended: the same strip as it is read. In forms of fours the slots that [`moves`] are appended three times
+/// after that, for the other three of four elements; and in the one of spans what is [`prefetched`].
+pub fn emit(
+    (graph, kernel, number): (&Graph, &KernelPlan, usize),
+    pass: &PassPlan,
+    form: Form,
+    layouts: &[Layout],
+    (dtype, fma): (Dtype, bool),
+) -> Pass {
+    let stage = &kernel.stages[number];
+    let mut operands: Vec<Operand> = pass
+        .slots
+        .iter()
+        .zip(layouts)
+        .map(|(slot, layout)| {
+            let role = match slot {
+                Slot::Source(_) | Slot::Kept(_) | Slot::Scalar(_) => Role::Read,
+                Slot::Reduction(_) if !form.is_strip() => Role::Accumulate,
+                Slot::Sink(_) | Slot::Keep(_) | Slot::SetScalar(_) | Slot::Reduction(_) => Role::Write,
+            };
+            Operand { role, dtype, layout: *layout, name: slot_name(graph, kernel, *slot) }
+        })
+        .collect();
+    let mut builder = LaneBuilder::new(dtype, fma);
+    let mut strips: Vec<Value> = Vec::new();
+    if form.is_strip() {
+        for (slot, _) in &pass.stores {
+            if let Slot::Reduction(_) = pass.slots[*slot] {
+                let read = Operand { role: Role::Read, ..operands[*slot].clone() };
+                strips.push(builder.load(OperandId(operands.len() as u32)));
+                operands.push(read);
+            }
+        }
+    }
+    // What is the same for every element of a row is loaded once.
+    let mut shared: FxHashMap<NodeId, Value> = FxHashMap::default();
+    let mut bodies: Vec<FxHashMap<NodeId, Value>> = Vec::new();
+    for body in 0..form.bodies() {
+        let mut places: Vec<u32> = (0..pass.slots.len() as u32).collect();
+        if body > 0 {
+            for (place, slot) in places.iter_mut().zip(&pass.slots) {
+                if moves(kernel, *slot) {
+                    let own = operands[*place as usize].clone();
+                    *place = operands.len() as u32;
+                    operands.push(Operand { name: format!("{}.{body}", own.name), ..own });
+                }
+            }
+        }
+        let mut values = shared.clone();
+        values.reserve(pass.nodes.len() + pass.loads.len());
+        for (slot, node) in &pass.loads {
+            if values.contains_key(node) {
+                continue;
+            }
+            let mut value = builder.load(OperandId(places[*slot]));
+            if graph.kind(*node) == Kind::Truth {
+                let zero = builder.number(0.0);
+                value = builder.unequal(value, zero);
+            }
+            values.insert(*node, value);
+            if !moves(kernel, pass.slots[*slot]) {
+                shared.insert(*node, value);
+            }
+        }
+        for node in &pass.nodes {
+            let value = compute(&mut builder, graph, *node, &values);
+            values.insert(*node, value);
+        }
+        for (slot, node) in &pass.stores {
+            if !matches!(pass.slots[*slot], Slot::Reduction(_)) {
+                let value = number_of(&mut builder, graph, *node, &values);
+                builder.store(OperandId(places[*slot]), value);
+            }
+        }
+        bodies.push(values);
+    }
+    if form == Form::SpanOfFours {
+        for Prefetched { slot, ahead } in prefetched(graph, kernel, number) {
+            let name = slot_name(graph, kernel, slot);
+            let name = if ahead { format!("{name} of the next rows") } else { format!("{name} ahead") };
+            operands.push(Operand { role: Role::Prefetch, dtype, layout: Layout::Cyclic, name });
+        }
+    }
+    let mut strips = strips.into_iter();
+    for (slot, node) in &pass.stores {
+        let Slot::Reduction(at) = pass.slots[*slot] else { continue };
+        let reduction = stage.reductions[at].reduction;
+        let combine = combine_of(reduction);
+        let operand = OperandId(*slot as u32);
+        let mut values: Vec<Value> =
+            bodies.iter().map(|values| number_of(&mut builder, graph, *node, values)).collect();
+        while values.len() > 1 {
+            values = values.chunks(2).map(|pair| combine_strip(&mut builder, combine, pair[0], pair[1])).collect();
+        }
+        let value = part_of_sum(&mut builder, reduction, values[0]);
+        match strips.next() {
+            Some(strip) => {
+                let combined = combine_strip(&mut builder, combine, strip, value);
+                builder.store(operand, combined);
+            }
+            None => builder.accumulate(operand, combine, value),
+        }
+    }
+    Pass { name: kernel.name.clone(), program: builder.finish(), operands }
+}
+
+fn compute(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHashMap<NodeId, Value>) -> Value {
+    match graph.node(node) {
+        Node::Constant(bits) => builder.number(f64::from_bits(*bits)),
+        Node::Elementwise { op, arguments } => {
+            let arguments: SmallVec<[Value; 3]> = arguments.iter().map(|argument| values[argument]).collect();
+            lower::lower(builder, *op, &arguments)
+        }
+        // A reduction over axes of length 1 is its argument (a zero as +0, like every result of a reduction); the
+        // threshold of a single element is 1 below it.
+        Node::Reduce { reduction: Reduction::SparsemaxTau, argument, .. } => {
+            let one = builder.number(1.0);
+            builder.sub(values[argument], one)
+        }
+        Node::Reduce { reduction: reduction @ (Reduction::SumHigh | Reduction::SumLow), argument, .. } => {
+            part_of_sum(builder, *reduction, values[argument])
+        }
+        Node::Reduce { argument, .. } => {
+            let zero = builder.number(0.0);
+            builder.add(values[argument], zero)
+        }
+        Node::Input(_) | Node::Half { .. } => unreachable!("inputs and halves are sources"),
+    }
+}
+
+/// A value as it is stored.
+fn number_of(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHashMap<NodeId, Value>) -> Value {
+    match graph.kind(node) {
+        Kind::Number => values[&node],
+        Kind::Truth => {
+            let (one, zero) = (builder.number(1.0), builder.number(0.0));
+            builder.select(values[&node], one, zero)
+        }
+    }
+}
+
+/// The part of a number from 0 to 2⁶⁸ that a reduction sums. Adding 1.5 · 2⁷⁴ rounds to a multiple of 2⁵¹ (float64: 2²²),
+/// of which a block of numbers up to 2⁶⁵ adds up exactly in any order.
+fn part_of_sum(builder: &mut LaneBuilder, reduction: Reduction, value: Value) -> Value {
+    if !matches!(reduction, Reduction::SumHigh | Reduction::SumLow) {
+        return value;
+    }
+    let grid = builder.number(1.5 * 2f64.powi(74));
+    let raised = builder.add(value, grid);
+    let high = builder.sub(raised, grid);
+    if reduction == Reduction::SumHigh { high } else { builder.sub(value, high) }
+}
+
+/// How a reduction takes in elements. (A mean is a sum until the row is over.)
+pub(crate) fn combine_of(reduction: Reduction) -> Combine {
+    match reduction {
+        Reduction::Max => Combine::Max,
+        Reduction::Min => Combine::Min,
+        Reduction::Sum | Reduction::Mean | Reduction::SumHigh | Reduction::SumLow | Reduction::SparsemaxTau => {
+            Combine::Sum
+        }
+    }
+}
+
+/// Two passes over strips of an accumulator: the first fills one with the identity, the second combines one with another and
+/// writes it over the first.
+pub(crate) fn strip_passes(combine: Combine, builder: impl Fn() -> LaneBuilder) -> [Pass; 2] {
+    let pass = |name: &str, roles: &[(Role, &str)], builder: LaneBuilder| {
+        let dtype = builder.dtype();
+        let operand = |(role, name): &(Role, &str)| {
+            let (role, layout, name) = (*role, Layout::Contiguous, (*name).to_owned());
+            Operand { role, dtype, layout, name }
+        };
+        let operands = roles.iter().map(operand).collect();
+        Pass { name: format!("{name} {}", combine.name()), program: builder.finish(), operands }
+    };
+    let mut filling = builder();
+    let identity = filling.number(combine.identity::<f64>());
+    filling.store(OperandId(0), identity);
+    let mut combining = builder();
+    let [strip, value] = [0, 1].map(|operand| combining.load(OperandId(operand)));
+    let combined = combine_strip(&mut combining, combine, strip, value);
+    combining.store(OperandId(2), combined);
+    let both = [(Role::Read, "strip"), (Role::Read, "other"), (Role::Write, "combined")];
+    [pass("fill", &[(Role::Write, "strip")], filling), pass("combine", &both, combining)]
+}
+
+/// [`Combine::apply`] in lane ops.
+fn combine_strip(builder: &mut LaneBuilder, combine: Combine, strip: Value, value: Value) -> Value {
+    let taken = match combine {
+        Combine::Sum => return builder.add(strip, value),
+        Combine::Max => builder.apply(LaneOp::Max, &[strip, value]),
+        Combine::Min => builder.apply(LaneOp::Min, &[strip, value]),
+    };
+    let nan = builder.unequal(strip, strip);
+    builder.select(nan, strip, taken)
+}
+
+fn slot_name(graph: &Graph, kernel: &KernelPlan, slot: Slot) -> String {
+    let buffer = |buffer: super::Buffer| match buffer {
+        super::Buffer::Input(index) => graph.inputs()[index].clone(),
+        super::Buffer::Output(index) => graph.outputs()[index].name.clone(),
+        super::Buffer::Temporary(index) => format!("t{index}"),
+    };
+    match slot {
+        Slot::Source(at) => buffer(kernel.sources[at].buffer),
+        Slot::Sink(at) => buffer(kernel.sinks[at].buffer),
+        Slot::Kept(at) | Slot::Keep(at) => format!("row{at}"),
+        Slot::Scalar(at) | Slot::SetScalar(at) => format!("s{at}"),
+        Slot::Reduction(at) => format!("reduction{at}"),
+    }
+}
