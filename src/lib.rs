@@ -1,4 +1,4 @@
-//! Fused neural-network activations and elementwise arithmetic, compiled to native loops at run time.
+//! Function neural-network activations and elementwise arithmetic, compiled to native loops at run time.
 //!
 //! You describe what to compute as a small expression; Fuselet rewrites it, fuses it into as few loops as possible, expands
 //! its transcendental functions, compiles it in microseconds and runs it at the speed of the machine. Fusing never
@@ -6,8 +6,8 @@
 //!
 //! # A tour
 //!
-//! An [`Engine`] compiles; a [`Fused`] function is called. Inputs are slices, numbers or strided views
-//! ([`TensorRef`]); they broadcast like NumPy's arrays.
+//! An [`Engine`] compiles; a [`Function`] function is called. Inputs are slices, numbers or strided views
+//! ([`ArrayRef`]); they broadcast like NumPy's arrays.
 //!
 //! ```
 //! use fuselet::Engine;
@@ -15,12 +15,12 @@
 //! let engine = Engine::new()?;
 //! let f = engine.compile("x * 2 + 1 |> gelu |> relu(max_value = 6)")?;
 //! let mut y = [0.0f32; 5];
-//! f.call(&[("x", &[-2.0f32, -1.0, 0.0, 1.0, 2.0])], &mut y)?;
+//! f.call(&[("x", (&[-2.0f32, -1.0, 0.0, 1.0, 2.0]).into())], &mut y)?;
 //! assert_eq!(y, [0.0, 0.0, 0.841_344_7, 2.995_950_2, 4.999_998_6]);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), fuselet::Error>(())
 //! ```
 //!
-//! Row functions reduce along an axis, in one kernel with what surrounds them. [`Fused::explain`] says what is run and
+//! Row functions reduce along an axis, in one kernel with what surrounds them. [`Function::explain`] says what is run and
 //! why:
 //!
 //! ```
@@ -35,7 +35,7 @@
 //! let explanation = f.explain(&signature)?;
 //! assert_eq!(explanation.plan.kernels.len(), 1);
 //! println!("{}", explanation.plan);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), fuselet::Error>(())
 //! ```
 //!
 //! Unfused execution, one kernel for each activation or op with intermediates in memory, is what benchmarks compare with,
@@ -48,10 +48,10 @@
 //! let x: Vec<f32> = (0..100).map(|i| i as f32 / 10.0 - 5.0).collect();
 //! let mut results = [vec![0.0f32; 100], vec![0.0f32; 100]];
 //! for (fusion, y) in [Fusion::Full, Fusion::Off].into_iter().zip(&mut results) {
-//!     engine.compile_with("mish(x) * x + 1 |> tanh", fusion)?.call(&[("x", &x)], y)?;
+//!     engine.compile_with("mish(x) * x + 1 |> tanh", fusion)?.call(&[("x", (&x).into())], y)?;
 //! }
 //! assert_eq!(results[0], results[1]);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), fuselet::Error>(())
 //! ```
 //!
 //! # The way data takes
@@ -71,7 +71,7 @@
 //!
 //! # What may fail
 //!
-//! Errors are values, one enum a stage: [`ir::Error`] (with the place in the text), [`CompileError`], [`TensorError`],
+//! Errors are values, one enum a stage: [`ir::Error`] (with the place in the text), [`CompileError`], [`ArrayError`],
 //! [`CallError`], [`EngineError`]. A call that fails has written nothing. Where code cannot be generated the interpreter
 //! stands in and an [`Event`] says so.
 
@@ -85,12 +85,13 @@ pub mod lower;
 pub mod plan;
 
 pub use api::{
-    BackendChoice, CallError, CompileError, Engine, EngineBuilder, EngineError, Explanation, Fused, Kernel, Signature,
+    BackendChoice, CallError, CompileError, Engine, EngineBuilder, EngineError, Error, Explanation, Function, Prepared,
+    Signature, Tile,
 };
-pub use array::{Dtype, Element, Input, MAX_RANK, Output, TensorError, TensorMut, TensorRef};
+pub use array::{ArrayError, ArrayMut, ArrayOut, ArrayRef, Dtype, Element, MAX_RANK};
 pub use codegen::isa::Isa;
 pub use compile::{Compiled, Event, Verify};
-pub use exec::scratch::release_scratch;
+pub use exec::threads::Executor;
 pub use plan::Fusion;
 
 /// What to compute: graphs, the language, the library, the float64 reference.

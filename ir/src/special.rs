@@ -161,12 +161,26 @@ pub fn row_mean(row: &[f64]) -> f64 {
 /// first, so that offsets do not cancel. −inf entries never join the support; NaN or +inf, or a row of −inf
 /// alone, gives NaN; an empty row too.
 pub fn row_sparsemax_tau(row: &[f64]) -> f64 {
+    sparsemax_tau_in_place(&mut row.to_vec())
+}
+
+/// [`row_sparsemax_tau`] without memory of its own: the row is spoilt.
+pub fn sparsemax_tau_in_place(row: &mut [f64]) -> f64 {
     let largest = row_max(row);
     if !largest.is_finite() {
         return f64::NAN;
     }
-    let mut sorted: Vec<f64> = row.iter().map(|x| x - largest).filter(|z| *z > -1.0).collect();
-    sorted.sort_by(|a, b| b.total_cmp(a));
+    // What can join the support, at the front.
+    let mut count = 0;
+    for at in 0..row.len() {
+        let z = row[at] - largest;
+        if z > -1.0 {
+            row[count] = z;
+            count += 1;
+        }
+    }
+    let sorted = &mut row[..count];
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
     let mut prefix = 0.0;
     let mut tau = -1.0;
     for (index, z) in sorted.iter().enumerate() {

@@ -4,6 +4,9 @@ use super::engine::{Engine, Inner};
 use crate::codegen::isa::Isa;
 use crate::codegen::{Backend, BackendError, InParts, cranelift::Cranelift, interpreter::Interpreter};
 use crate::compile::{Compiler, Event, Subscriber, Verify};
+use crate::exec::bound::Resources;
+use crate::exec::scratch::ScratchPool;
+use crate::exec::threads::{Executor, Threads, default_executor};
 use crate::plan::Fusion;
 use fuselet_ir::Library;
 use fuselet_ir::rewrite::Rules;
@@ -14,6 +17,11 @@ use thiserror::Error;
 
 /// The cache holds this many compiled passes unless told otherwise; each takes 4 to 16 KiB.
 const DEFAULT_CACHE: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
+
+/// Fresh pages cost more than a kernel does (2 ns an element), so arrays between kernels are worth keeping up to sizes at
+/// which a program would notice them.
+const DEFAULT_SCRATCH: usize = 256 << 20;
+const DEFAULT_FUNCTION_CACHE: usize = 1 << 20;
 
 /// Which backend compiles passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -88,6 +96,9 @@ pub struct EngineBuilder {
     custom: Option<Arc<dyn Backend>>,
     isa: Option<Isa>,
     threads: Option<usize>,
+    executor: Option<Arc<dyn Executor>>,
+    scratch_bytes: Option<usize>,
+    function_cache_bytes: Option<usize>,
     cache: Option<NonZeroUsize>,
     fusion: Fusion,
     relaxed: bool,
@@ -136,6 +147,28 @@ impl EngineBuilder {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> EngineBuilder {
         self.threads = Some(threads);
+        self
+    }
+
+    /// Runs parts of large calls on threads of the host's, instead of rayon's pool.
+    #[must_use]
+    pub fn executor(mut self, executor: Arc<dyn Executor>) -> EngineBuilder {
+        self.executor = Some(executor);
+        self
+    }
+
+    /// How many bytes of scratch memory the engine keeps between calls at most; 256 MiB by default. A call that needs more
+    /// takes it, and gives it back.
+    #[must_use]
+    pub fn scratch_bytes(mut self, bytes: usize) -> EngineBuilder {
+        self.scratch_bytes = Some(bytes);
+        self
+    }
+
+    /// How many bytes each function keeps of what it has bound to layouts; 1 MiB by default, which is some hundred layouts.
+    #[must_use]
+    pub fn function_cache_bytes(mut self, bytes: usize) -> EngineBuilder {
+        self.function_cache_bytes = Some(bytes);
         self
     }
 
@@ -222,7 +255,8 @@ impl EngineBuilder {
             Some(backend) => backend,
             None => choose(choice, isa)?,
         };
-        let threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let threads = Threads::new(self.executor.or_else(default_executor), self.threads);
+        let scratch = ScratchPool::new(self.scratch_bytes.unwrap_or(DEFAULT_SCRATCH));
         let compiler = Compiler::new(
             backend,
             interpreter,
@@ -234,7 +268,8 @@ impl EngineBuilder {
         Ok(Engine(Arc::new(Inner {
             compiler,
             isa,
-            threads: threads.max(1),
+            resources: Resources { threads, scratch },
+            function_cache_bytes: self.function_cache_bytes.unwrap_or(DEFAULT_FUNCTION_CACHE),
             rules: if self.relaxed { Rules::Relaxed } else { Rules::Exact },
             keep_graph: self.keep_graph,
             fusion: self.fusion,

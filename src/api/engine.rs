@@ -1,6 +1,6 @@
 //! The engine: options, the choice of backend, and the cache of compiled passes.
 //!
-//! An [`Engine`] is a cheap handle that many threads share. It compiles expressions to [`Fused`] functions; a function
+//! An [`Engine`] is a cheap handle that many threads share. It compiles expressions to [`Function`] functions; a function
 //! plans itself at its first call for each pattern of shapes and has its passes compiled for each layout. Compiled
 //! passes are shared through the engine's cache ([`cache`]): bounded, one compile a key however many threads ask.
 //!
@@ -8,9 +8,11 @@
 //! [`EngineBuilder::on_event`]. With [`Verify::OnCompile`] so does code whose results differ from the interpreter's on
 //! probe values.
 
-use super::{EngineBuilder, EngineError, Fused};
+use super::{EngineBuilder, EngineError, Function};
 use crate::codegen::isa::Isa;
 use crate::compile::Compiler;
+use crate::exec::bound::Resources;
+use crate::exec::float_mode::FloatMode;
 use crate::plan::Fusion;
 use fuselet_ir::verify::VerifyError;
 use fuselet_ir::{Graph, rewrite, verify};
@@ -33,7 +35,8 @@ pub enum CompileError {
 pub(super) struct Inner {
     pub(super) compiler: Compiler,
     pub(super) isa: Isa,
-    pub(super) threads: usize,
+    pub(super) resources: Resources,
+    pub(super) function_cache_bytes: usize,
     pub(super) rules: rewrite::Rules,
     pub(super) keep_graph: bool,
     pub(super) fusion: Fusion,
@@ -48,9 +51,9 @@ pub(super) struct Inner {
 /// let f = engine.compile("silu(x * scale + bias)")?;
 /// let x = [-1.0f32, 0.0, 1.0, 2.0];
 /// let mut y = [0.0f32; 4];
-/// f.call(&[("x", &x), ("scale", &2.0f32), ("bias", &0.5f32)], &mut y)?;
+/// f.call(&[("x", (&x).into()), ("scale", (&2.0f32).into()), ("bias", (&0.5f32).into())], &mut y)?;
 /// assert!((y[1] - 0.311_229_67).abs() < 1e-6);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), fuselet::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Engine(pub(super) Arc<Inner>);
@@ -74,7 +77,7 @@ impl Engine {
     ///
     /// # Errors
     /// What is wrong with the expression.
-    pub fn compile(&self, expression: impl fuselet_ir::IntoProgram) -> Result<Fused, CompileError> {
+    pub fn compile(&self, expression: impl fuselet_ir::IntoProgram) -> Result<Function, CompileError> {
         self.compile_with(expression, self.0.fusion)
     }
 
@@ -86,7 +89,9 @@ impl Engine {
         &self,
         expression: impl fuselet_ir::IntoProgram,
         fusion: Fusion,
-    ) -> Result<Fused, CompileError> {
+    ) -> Result<Function, CompileError> {
+        // Constants are folded on the way.
+        let _mode = FloatMode::enter();
         let program = expression.into_program(&self.0.library)?;
         let graph = program.graph(fuselet_ir::Meaning::Form)?;
         self.compile_graph(&graph, fusion)
@@ -96,17 +101,18 @@ impl Engine {
     ///
     /// # Errors
     /// A graph that breaks an invariant.
-    pub fn compile_graph(&self, graph: &Graph, fusion: Fusion) -> Result<Fused, CompileError> {
+    pub fn compile_graph(&self, graph: &Graph, fusion: Fusion) -> Result<Function, CompileError> {
+        let _mode = FloatMode::enter();
         verify::verify(graph)?;
         if self.0.keep_graph {
             let rewritten = rewrite::Rewritten { graph: graph.clone(), applied: Vec::new() };
-            return Ok(Fused::new(self.clone(), rewritten, fusion));
+            return Ok(Function::new(self.clone(), rewritten, fusion));
         }
         let rewritten = rewrite::rewrite(graph, self.0.rules);
         if self.0.compiler.checks_invariants() {
             verify::verify(&rewritten.graph)?;
         }
-        Ok(Fused::new(self.clone(), rewritten, fusion))
+        Ok(Function::new(self.clone(), rewritten, fusion))
     }
 
     /// The library whose functions expressions may call.
@@ -126,7 +132,7 @@ impl Engine {
 
     /// The most threads a call uses.
     pub fn threads(&self) -> usize {
-        self.0.threads
+        self.0.resources.threads.most()
     }
 
     /// How many compiled passes the cache holds, and how many it may hold.
@@ -134,7 +140,26 @@ impl Engine {
         self.0.compiler.cache_usage()
     }
 
-    pub(crate) fn compiler(&self) -> &Compiler {
+    /// Frees the scratch memory that the engine keeps between calls: row buffers, and arrays between kernels. The next call
+    /// that needs some takes it anew. ([`EngineBuilder::scratch_bytes`] bounds what is kept.)
+    pub fn release_scratch(&self) {
+        self.0.resources.scratch.release();
+    }
+
+    /// How many bytes of scratch memory the engine keeps at the moment.
+    pub fn scratch_usage(&self) -> usize {
+        self.0.resources.scratch.kept_bytes()
+    }
+
+    pub(super) fn resources(&self) -> &Resources {
+        &self.0.resources
+    }
+
+    pub(super) fn function_cache_bytes(&self) -> usize {
+        self.0.function_cache_bytes
+    }
+
+    pub(super) fn compiler(&self) -> &Compiler {
         &self.0.compiler
     }
 }

@@ -1,13 +1,24 @@
-//! What can be wrong with a call.
+//! What can be wrong.
 
-use crate::array::Dtype;
+use super::builder::EngineError;
+use super::engine::CompileError;
+use crate::array::{ArrayError, Dtype};
 use fuselet_ir::shape::ShapeError;
+use std::fmt;
 use thiserror::Error;
 
 /// Why a call was refused. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CallError {
+    /// Not one array for each input.
+    #[error("the function takes {}, but {given} arrays were given for them", list(expected))]
+    InputCount {
+        /// All inputs.
+        expected: Vec<String>,
+        /// How many arrays were given.
+        given: usize,
+    },
     /// An input was not given.
     #[error("input `{name}` is missing; the function takes {}", list(expected))]
     MissingInput {
@@ -17,10 +28,12 @@ pub enum CallError {
         expected: Vec<String>,
     },
     /// A name the function does not know.
-    #[error("`{name}` is no input of the function, which takes {}", list(expected))]
+    #[error("`{name}` is no input of the function, which takes {}{}", list(expected), meant(nearest))]
     UnknownInput {
         /// The name.
         name: String,
+        /// The input whose name is nearest, if one is near.
+        nearest: Option<String>,
         /// All inputs.
         expected: Vec<String>,
     },
@@ -28,6 +41,12 @@ pub enum CallError {
     #[error("input `{name}` is given twice")]
     RepeatedInput {
         /// The input.
+        name: String,
+    },
+    /// An output was given twice.
+    #[error("output `{name}` is given twice")]
+    RepeatedOutput {
+        /// The output.
         name: String,
     },
     /// Not one array for each output.
@@ -39,10 +58,12 @@ pub enum CallError {
         given: usize,
     },
     /// A name that is no output.
-    #[error("`{name}` is no output of the function, which has {}", list(expected))]
+    #[error("`{name}` is no output of the function, which has {}{}", list(expected), meant(nearest))]
     UnknownOutput {
         /// The name.
         name: String,
+        /// The output whose name is nearest, if one is near.
+        nearest: Option<String>,
         /// All outputs.
         expected: Vec<String>,
     },
@@ -73,6 +94,22 @@ pub enum CallError {
         /// The shape of the result.
         expected: Vec<usize>,
     },
+    /// An array that is not laid out as a prepared call is for.
+    #[error("`{name}` is {found}, but the call was prepared for {expected}")]
+    Layout {
+        /// The array.
+        name: String,
+        /// Its dtype, shape and strides.
+        found: String,
+        /// Those of the signature.
+        expected: String,
+    },
+    /// A function that is no kernel for tiles.
+    #[error("the function cannot run on tiles: {reason}")]
+    NotATile {
+        /// Why.
+        reason: &'static str,
+    },
     /// An output that overlaps another array.
     #[error("output `{output}` overlaps `{other}`: {reason}")]
     Overlap {
@@ -89,6 +126,60 @@ pub enum CallError {
         /// How many.
         bytes: usize,
     },
+}
+
+impl CallError {
+    pub(super) fn unknown_input(name: &str, expected: &[String]) -> CallError {
+        CallError::UnknownInput { name: name.to_owned(), nearest: nearest(name, expected), expected: expected.to_vec() }
+    }
+
+    pub(super) fn unknown_output(name: &str, expected: Vec<String>) -> CallError {
+        CallError::UnknownOutput { name: name.to_owned(), nearest: nearest(name, &expected), expected }
+    }
+}
+
+fn nearest(name: &str, known: &[String]) -> Option<String> {
+    fuselet_ir::syntax::nearest(name, known.iter().map(String::as_str))
+}
+
+fn meant(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))
+}
+
+/// Anything that can be wrong, whatever the stage: for programs that only pass errors on.
+///
+/// ```
+/// fn run() -> Result<Vec<f32>, fuselet::Error> {
+///     let f = fuselet::Engine::new()?.compile("x + 1")?;
+///     Ok(f.call_to_vec::<f32>(&[("y", (&[1.0f32]).into())])?)
+/// }
+/// assert_eq!(run().unwrap_err().to_string(), "`y` is no input of the function, which takes `x`");
+/// ```
+#[derive(Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An engine cannot be made.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// An expression cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// An expression cannot be built.
+    #[error(transparent)]
+    Expression(#[from] fuselet_ir::Error),
+    /// A view cannot be made.
+    #[error(transparent)]
+    Array(#[from] ArrayError),
+    /// A call was refused.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// As it is displayed: what `main` prints of an error it returns is for people.
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }
 
 fn list(names: &[String]) -> String {

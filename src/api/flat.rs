@@ -1,115 +1,235 @@
-//! Loops over flat arrays: every array is one row-major run of the same shape as the output, or a number.
+//! Calls of flat arrays: every array is row-major and of one shape, or a number.
 //!
-//! For an elementwise function such a call is one loop over one dimension, whatever the rank and the lengths. So nothing
-//! has to be laid out: the code is known by which inputs are numbers.
+//! For an elementwise function such a call is one loop over one dimension, whatever the rank and the lengths, so nothing has
+//! to be laid out: the loop is found by the dtype and by which inputs are numbers. This is sound because what makes a
+//! function elementwise is asked of its graph, not of a plan: a plan for one call's lengths may have dropped a reduction
+//! over an axis of length 1.
 
-use super::known::MOST_INPUTS;
-use crate::api::Engine;
-use crate::array::Placement;
-use crate::compile::Compiled;
+use super::arrays::{Arrays, InPlace, Inputs};
+use crate::array::{ArrayLayout, Dtype};
+use crate::codegen::Code;
+use crate::codegen::write::{Form, OperandBinding};
+use crate::compile::Compiler;
+use crate::exec::bound::Resources;
+use crate::exec::compiled::{CompiledPlan, Layouts, Position};
 use crate::exec::operands;
-use crate::exec::prepared::{Layouts, Position, PreparedPlan};
-use crate::exec::threads;
 use crate::lane::{Layout, OperandArgument};
-use crate::plan::{Buffer, Form, Slot};
+use crate::plan::Buffer;
+use fuselet_ir::{Graph, Node};
 use smallvec::SmallVec;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// Which inputs are numbers (a bit each), and the dtype.
-pub(super) type Class = u32;
+/// Functions of more inputs take the other ways, which are as short for them.
+const MOST_INPUTS: usize = 24;
+/// A function keeps loops for so many choices of numbers among its inputs. They are never freed before the function is, so
+/// that finding one takes no lock; calls of further kinds are bound as any others.
+const MOST_LOOPS: usize = 8;
+
+/// The dtype, and which inputs are numbers (a bit each).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FlatKind {
+    dtype: Dtype,
+    numbers: u32,
+}
+
+/// The flat loops of an elementwise function.
+pub(super) struct FlatLoops {
+    /// For each output, the inputs it depends on, a bit each: it has the common shape if one of them is no number.
+    needs: SmallVec<[u32; 2]>,
+    loops: [OnceLock<(FlatKind, Option<FlatLoop>)>; MOST_LOOPS],
+}
 
 /// One loop over flat arrays.
-pub(super) struct FlatKernel {
-    compiled: Compiled,
-    prepared: Arc<PreparedPlan>,
-    /// The array of each operand and its byte stride: 0 for a number.
-    operands: SmallVec<[(Buffer, isize); 8]>,
+pub(super) struct FlatLoop {
+    code: Arc<dyn Code>,
+    /// The array of each operand (inputs, then outputs), and its byte stride: 0 for a number.
+    operands: SmallVec<[(usize, isize); 8]>,
+    /// Lane ops for each element, roughly.
+    work: usize,
+    /// For each output, the inputs it may be the very array of, a bit each.
+    in_place: SmallVec<[u32; 2]>,
 }
 
-/// The class of a call of no inputs yet, if its output is flat. Arrays of one element say nothing about the class.
-pub(super) fn class_of_output(output: &Placement) -> Option<Class> {
-    (output.is_contiguous() && !output.is_single()).then_some((output.dtype as Class) << MOST_INPUTS)
-}
-
-/// The class with one more input, if that is flat too.
-pub(super) fn with_input(class: Class, at: usize, input: &Placement, output: &Placement) -> Option<Class> {
-    Some(class | Class::from(is_number(input, output)?) << at)
-}
-
-/// Whether an input is a number (and not a flat array); `None` if it is neither.
-fn is_number(input: &Placement, output: &Placement) -> Option<bool> {
-    if input.dtype != output.dtype {
-        None
-    } else if input.shape().is_empty() {
-        Some(true)
-    } else {
-        (input.same_shape(output) && input.is_contiguous()).then_some(false)
+impl FlatLoops {
+    /// For the graph of an elementwise function: one that neither reduces nor cuts.
+    pub(super) fn of(graph: &Graph) -> Option<FlatLoops> {
+        let live = graph.live();
+        let elementwise = graph
+            .ids()
+            .filter(|id| live[id.index()])
+            .all(|id| matches!(graph.node(id), Node::Input(_) | Node::Constant(_) | Node::Elementwise { .. }));
+        if !elementwise || graph.inputs().len() > MOST_INPUTS {
+            return None;
+        }
+        let mut needs: Vec<u32> = Vec::with_capacity(graph.nodes().len());
+        for id in graph.ids() {
+            let node = graph.node(id);
+            needs.push(match node {
+                Node::Input(at) => 1 << at,
+                _ => node.arguments().iter().fold(0, |all, argument| all | needs[argument.index()]),
+            });
+        }
+        let needs = graph.outputs().iter().map(|output| needs[output.node.index()]).collect();
+        Some(FlatLoops { needs, loops: Default::default() })
     }
-}
 
-impl FlatKernel {
-    /// The kernel for flat arrays that a plan was made for, if the plan is one loop.
-    pub(super) fn new(
-        engine: &Engine,
-        prepared: &Arc<PreparedPlan>,
-        inputs: &[Placement],
-        output: &Placement,
-    ) -> Option<FlatKernel> {
-        let flat = inputs.iter().all(|input| is_number(input, output).is_some());
-        if !flat || class_of_output(output).is_none() || output.is_empty() {
+    /// The kind of a call, if all its arrays are flat.
+    #[inline]
+    pub(super) fn kind<I: Inputs + ?Sized>(&self, arrays: &Arrays<'_, I>) -> Option<(FlatKind, usize)> {
+        let (first, others) = arrays.outputs.split_first()?;
+        let common = &first.layout;
+        let elements = common.elements();
+        // An array of one element could be a number as well as an array.
+        if !common.is_row_major() || elements < 2 || !others.iter().all(|other| is_like(&other.layout, common)) {
             return None;
         }
-        let [kernel] = prepared.kernels.as_slice() else { return None };
-        let plan = &prepared.plan.kernels[kernel.index];
-        if plan.is_row() || plan.stages.len() != 1 {
-            return None;
-        }
-        let size = prepared.dtype.size() as isize;
-        let mut operands = SmallVec::new();
-        let mut layouts = Layouts::new();
-        for slot in &plan.stages[0].along.slots {
-            if matches!(slot, Slot::Source(at) if !plan.sources[*at].cuts.is_empty()) {
+        let mut numbers = 0u32;
+        for at in 0..arrays.inputs.count() {
+            let input = &arrays.inputs.at(at).layout;
+            if input.is_scalar() && input.dtype == common.dtype {
+                numbers |= 1 << at;
+            } else if !is_like(input, common) {
                 return None;
             }
-            let buffer = plan.buffer(*slot)?;
-            let stride = match buffer {
-                Buffer::Input(at) if inputs[at].shape().is_empty() => 0,
-                Buffer::Input(_) | Buffer::Output(_) => size,
-                Buffer::Temporary(_) => return None,
-            };
-            operands.push((buffer, stride));
-            layouts.push(if stride == 0 { Layout::Broadcast } else { Layout::Contiguous });
         }
-        let compiled = prepared.compiled_for(engine, kernel, 0, Position::Along, Form::Span, &layouts).clone();
-        Some(FlatKernel { compiled, prepared: prepared.clone(), operands })
+        self.needs
+            .iter()
+            .all(|needs| needs & !numbers != 0)
+            .then_some((FlatKind { dtype: common.dtype, numbers }, elements))
     }
 
-    /// Whether a call of so many elements stays on the calling thread.
-    pub(super) fn runs_on_one_thread(&self, engine: &Engine, elements: usize) -> bool {
-        threads::parts(engine, elements, self.prepared.kernels[0].work) == 1
+    /// The loop of a kind; `None` if there is none yet, `Some(None)` if the kind has no loop of its own.
+    #[inline]
+    pub(super) fn find(&self, kind: FlatKind) -> Option<Option<&FlatLoop>> {
+        for known in &self.loops {
+            match known.get() {
+                Some((known, flat)) if *known == kind => return Some(flat.as_ref()),
+                Some(_) => {}
+                None => return None,
+            }
+        }
+        Some(None)
     }
 
-    /// Whether the output may be the very array of these inputs, a bit each.
-    pub(super) fn allows_in_place(&self, inputs: u32) -> bool {
-        self.prepared.plan.allows_in_place(inputs)
+    /// Keeps the loop of a kind, made from the plan of a call of that kind which was found to be right.
+    pub(super) fn keep(&self, kind: FlatKind, compiler: &Compiler, compiled: &CompiledPlan) {
+        if self.find(kind).is_some() {
+            return;
+        }
+        let mut made = Some((kind, FlatLoop::new(kind, compiler, compiled)));
+        for place in &self.loops {
+            // Another thread may have kept a loop of this kind meanwhile.
+            match place.get() {
+                Some((known, _)) if *known == kind => return,
+                Some(_) => continue,
+                None => {}
+            }
+            if let Some(own) = made.take()
+                && let Err(own) = place.set(own)
+            {
+                made = Some(own);
+            }
+            if made.is_none() {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether an array is flat, of the dtype and shape of another flat one.
+#[inline]
+fn is_like(array: &ArrayLayout<'_>, common: &ArrayLayout<'_>) -> bool {
+    array.is_row_major() && array.dtype == common.dtype && array.same_shape(common)
+}
+
+impl FlatLoop {
+    fn new(kind: FlatKind, compiler: &Compiler, compiled: &CompiledPlan) -> Option<FlatLoop> {
+        let plan = &compiled.plan;
+        let [kernel] = plan.kernels.as_slice() else { return None };
+        if kernel.is_row() || kernel.stages.len() != 1 {
+            return None;
+        }
+        let inputs = plan.graph.inputs().len();
+        let size = kind.dtype.size() as isize;
+        let place = |buffer: Buffer| match buffer {
+            Buffer::Input(at) if kind.numbers >> at & 1 != 0 => Some((at, 0)),
+            Buffer::Input(at) => Some((at, size)),
+            Buffer::Output(at) => Some((inputs + at, size)),
+            Buffer::Temporary(_) => None,
+        };
+        let layouts: Layouts = kernel.stages[0]
+            .along
+            .slots
+            .iter()
+            .map(|slot| {
+                let (_, stride) = place(kernel.buffer(*slot)?)?;
+                Some(if stride == 0 { Layout::Broadcast } else { Layout::Contiguous })
+            })
+            .collect::<Option<_>>()?;
+        let pass = compiled.pass(compiler, (0, 0), Position::Row, Form::Span, &layouts);
+        let operands = pass
+            .bindings
+            .iter()
+            .map(|binding| match binding {
+                OperandBinding::Slot { slot, .. } => place(kernel.buffer(*slot)?),
+                _ => None,
+            })
+            .collect::<Option<_>>()?;
+        let bits =
+            |row: &Vec<bool>| row.iter().enumerate().fold(0, |all, (at, allowed)| all | u32::from(*allowed) << at);
+        let in_place = plan.in_place.iter().map(bits).collect();
+        Some(FlatLoop { code: pass.compiled.code.clone(), operands, work: compiled.work[0], in_place })
+    }
+
+    /// Whether the outputs may be the very arrays of these inputs.
+    #[inline]
+    pub(super) fn allows(&self, in_place: &InPlace) -> bool {
+        in_place.iter().all(|(output, input)| self.in_place[*output] >> input & 1 != 0)
     }
 
     /// Runs the loop.
     ///
     /// # Safety
-    /// Inputs are valid for reads and the output for writes, of `elements` elements of the plan's dtype each (numbers:
-    /// of one); the output overlaps no input, but may be the very array of one that the plan allows.
-    pub(super) unsafe fn run(&self, input: impl Fn(usize) -> *mut u8, output: *mut u8, elements: usize) {
+    /// The arrays are of the loop's kind, with so many elements each (numbers: one), inputs valid for reads and outputs for
+    /// writes; they overlap at most as [`FlatLoop::allows`] was asked.
+    #[inline]
+    pub(super) unsafe fn run<I: Inputs + ?Sized>(
+        &self,
+        resources: &Resources,
+        arrays: &Arrays<'_, I>,
+        elements: usize,
+    ) {
         // Filled where it stays: a copy of what was just written piece by piece stalls for as long as a small loop runs.
-        let mut arguments: SmallVec<[OperandArgument; 8]> = SmallVec::new();
-        for (buffer, stride) in &self.operands {
-            let pointer = match buffer {
-                Buffer::Input(at) => input(*at),
-                _ => output,
-            };
-            arguments.push(operands::argument(pointer, *stride, 0));
+        let mut arguments: SmallVec<[OperandArgument; 16]> = SmallVec::new();
+        for (array, stride) in &self.operands {
+            arguments.push(operands::argument(arrays.pointer(*array), *stride, 0));
         }
-        // SAFETY: the caller's promise; operands are contiguous or broadcast as the code was compiled for.
-        unsafe { self.compiled.code.run(&arguments, elements, 1) };
+        let parts = resources.threads.parts(elements, self.work);
+        if parts == 1 {
+            // SAFETY: the caller's promise; operands are contiguous or broadcast as the code was compiled for.
+            unsafe { self.code.run(&arguments, elements, 1) };
+            return;
+        }
+        let shared = Shared(&arguments);
+        resources.threads.split(elements, 64, parts, |_, first, count| {
+            let mut own: SmallVec<[OperandArgument; 16]> = SmallVec::from_slice(shared.get());
+            for argument in &mut own {
+                argument.pointer = argument.pointer.wrapping_offset(argument.stride * first as isize);
+            }
+            // SAFETY: as above, for elements that no other thread has.
+            unsafe { self.code.run(&own, count, 1) };
+        });
     }
 }
+
+/// The arguments of a call that threads share.
+struct Shared<'a>(&'a [OperandArgument]);
+
+impl Shared<'_> {
+    fn get(&self) -> &[OperandArgument] {
+        self.0
+    }
+}
+
+// SAFETY: arguments are addresses and steps; threads read and write disjoint parts of what they lead to.
+unsafe impl Sync for Shared<'_> {}

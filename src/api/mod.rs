@@ -1,23 +1,29 @@
-//! Compiled functions and their calls: what is checked before a single element is touched.
+//! What users hold: engines, functions, prepared calls, tile kernels, signatures, errors.
 //!
-//! A call checks names, dtypes, shapes and aliasing, finds the plan of its inputs' pattern, and runs it. Nothing is
-//! written if anything is wrong. After the first call of a pattern and layout, a call allocates nothing and takes no
-//! lock.
+//! A call checks names, dtypes, shapes and overlaps before a single element is touched, finds the plan bound to its arrays'
+//! layouts ([`bound_cache`], [`flat`]), and runs it. Nothing is written if anything is wrong. After the first call of a
+//! kind, a call allocates nothing and waits for no other thread.
 //!
 //! An output may be the very array of an input (*in place*) where the plan allows it: the input is read whole, element by
 //! element as the output is written, and by no later pass. Every other overlap of an output is refused.
 
+mod arrays;
+mod bound_cache;
 mod builder;
-mod call;
-pub(crate) mod engine;
+mod engine;
 mod error;
+mod explanation;
 mod flat;
-mod known;
-mod laid_out;
-mod prebound;
+mod function;
+mod prepared;
+mod signature;
+mod tile;
 
 pub use builder::{BackendChoice, EngineBuilder, EngineError};
-pub use call::Fused;
 pub use engine::{CompileError, Engine};
-pub use error::CallError;
-pub use prebound::{Explanation, Kernel, Signature};
+pub use error::{CallError, Error};
+pub use explanation::Explanation;
+pub use function::Function;
+pub use prepared::Prepared;
+pub use signature::Signature;
+pub use tile::Tile;

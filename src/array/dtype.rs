@@ -3,10 +3,11 @@
 use std::fmt;
 
 /// The type of an array's elements, and of the lanes a kernel computes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Dtype {
     /// IEEE binary32.
+    #[default]
     F32,
     /// IEEE binary64.
     F64,

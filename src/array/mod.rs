@@ -1,8 +1,11 @@
 //! Element types, and borrowed strided views of arrays as calls take them.
 
 mod dtype;
+mod error;
+mod layout;
 mod view;
 
 pub use dtype::Dtype;
-pub(crate) use view::Placement;
-pub use view::{Element, Input, MAX_RANK, Output, TensorError, TensorMut, TensorRef};
+pub use error::ArrayError;
+pub(crate) use layout::{ArrayLayout, OwnedLayout};
+pub use view::{ArrayMut, ArrayOut, ArrayRef, Element, MAX_RANK};

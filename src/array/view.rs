@@ -1,67 +1,16 @@
-//! Borrowed strided views of arrays, as calls take them.
+//! Borrowed strided views of arrays, as calls take them: an address, a dtype, a borrowed shape and borrowed strides.
 //!
-//! A view is a pointer, a dtype, a shape and byte strides. Safe constructors check that every element lies inside the
-//! borrowed slice, and that no element of a view that is written stands for two places of its shape.
+//! Making a view allocates nothing. Safe constructors check that every element lies inside the borrowed slice, and that
+//! no element of a view that is written stands for two places of its shape.
 
-use crate::array::Dtype;
+use super::layout::ArrayLayout;
+use super::{ArrayError, Dtype};
 use std::fmt;
 use std::marker::PhantomData;
-use thiserror::Error;
+use std::mem::MaybeUninit;
 
 /// The highest rank of an array.
 pub const MAX_RANK: usize = 8;
-
-/// Why a view cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum TensorError {
-    /// More axes than a view can have.
-    #[error("rank {rank} is above the highest, {MAX_RANK}; merge neighbouring axes")]
-    Rank {
-        /// The rank asked for.
-        rank: usize,
-    },
-    /// The slice does not have as many elements as the shape.
-    #[error("shape {shape:?} has {expected} elements, but the slice has {length}")]
-    Length {
-        /// The shape.
-        shape: Vec<usize>,
-        /// Its number of elements.
-        expected: usize,
-        /// The slice's number of elements.
-        length: usize,
-    },
-    /// Not as many strides as axes.
-    #[error("shape {shape:?} needs {} strides, but {strides} were given", shape.len())]
-    Strides {
-        /// The shape.
-        shape: Vec<usize>,
-        /// The number of strides.
-        strides: usize,
-    },
-    /// An element outside the slice.
-    #[error("shape {shape:?} with strides {strides:?} from offset {offset} leaves the slice of {length} elements")]
-    OutOfBounds {
-        /// The shape.
-        shape: Vec<usize>,
-        /// The strides in elements.
-        strides: Vec<isize>,
-        /// The place of the first element.
-        offset: usize,
-        /// The slice's number of elements.
-        length: usize,
-    },
-    /// Two places of a written view that are one element.
-    #[error(
-        "shape {shape:?} with strides {strides:?} writes some element twice; give each place an element of its own"
-    )]
-    Overlapping {
-        /// The shape.
-        shape: Vec<usize>,
-        /// The strides in elements.
-        strides: Vec<isize>,
-    },
-}
 
 /// A number type arrays can hold.
 pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
@@ -83,258 +32,65 @@ impl Element for f64 {
     const DTYPE: Dtype = Dtype::F64;
 }
 
-/// Where an array lies: what views and temporaries have in common. Strides are in bytes.
-#[derive(Clone, Copy)]
-pub(crate) struct Placement {
-    pub(crate) pointer: *mut u8,
-    pub(crate) dtype: Dtype,
-    /// Whether it is row-major without gaps.
-    contiguous: bool,
-    rank: u8,
-    shape: [usize; MAX_RANK],
-    strides: [isize; MAX_RANK],
-}
-
-// SAFETY: a placement is an address and numbers. The views that hold one borrow their elements, which are `Send` and
-// `Sync`; everything that reads or writes through a placement is unsafe and says who may.
-unsafe impl Send for Placement {}
-// SAFETY: as above.
-unsafe impl Sync for Placement {}
-
-impl Placement {
-    /// A row-major array at `pointer`. The rank is at most [`MAX_RANK`].
-    #[inline(always)]
-    pub(crate) fn contiguous(pointer: *mut u8, dtype: Dtype, shape: &[usize]) -> Placement {
-        let rank = shape.len().min(MAX_RANK);
-        let mut lengths = [1; MAX_RANK];
-        let mut strides = [0; MAX_RANK];
-        let mut stride = dtype.size() as isize;
-        // All axes there may be, from the last on: where indices are known, fields need not be in memory before they are in place.
-        for axis in (0..MAX_RANK).rev() {
-            if axis < rank {
-                lengths[axis] = shape[axis];
-                strides[axis] = stride;
-                stride = stride.wrapping_mul(shape[axis] as isize);
-            }
-        }
-        Placement { pointer, dtype, contiguous: true, rank: rank as u8, shape: lengths, strides }
-    }
-
-    /// `length` elements one after the other at `pointer`. Written in one piece, so that it need not be copied: see
-    /// [`Placement::copied`].
-    #[inline(always)]
-    pub(crate) fn run(pointer: *mut u8, dtype: Dtype, length: usize) -> Placement {
-        let stride = dtype.size() as isize;
-        Placement {
-            pointer,
-            dtype,
-            contiguous: true,
-            rank: 1,
-            shape: [length, 1, 1, 1, 1, 1, 1, 1],
-            strides: [stride, 0, 0, 0, 0, 0, 0, 0],
-        }
-    }
-
-    /// A copy that moves only the axes there are: a block copy of the whole, right after it was written piece by piece,
-    /// would stall for as long as a small kernel runs.
-    #[inline]
-    pub(crate) fn copied(&self) -> Placement {
-        let mut copy = Placement { shape: [1; MAX_RANK], strides: [0; MAX_RANK], ..*self };
-        for axis in 0..usize::from(self.rank).min(MAX_RANK) {
-            copy.shape[axis] = self.shape[axis];
-            copy.strides[axis] = self.strides[axis];
-        }
-        copy
-    }
-
-    /// Takes byte strides from strides in elements.
-    fn set_strides(&mut self, strides: &[isize]) {
-        let size = self.dtype.size() as isize;
-        for (axis, stride) in strides.iter().enumerate() {
-            let bytes = if self.shape[axis] <= 1 { 0 } else { stride.wrapping_mul(size) };
-            self.contiguous &= self.shape[axis] <= 1 || self.strides[axis] == bytes;
-            self.strides[axis] = bytes;
-        }
-    }
-
-    /// Whether it is row-major without gaps.
-    pub(crate) fn is_contiguous(&self) -> bool {
-        self.contiguous
-    }
-
-    /// Whether it has exactly one element.
-    pub(crate) fn is_single(&self) -> bool {
-        self.shape().iter().all(|length| *length == 1)
-    }
-
-    /// The same layout at another address.
-    pub(crate) fn moved_to(&self, pointer: *mut u8) -> Placement {
-        Placement { pointer, ..*self }
-    }
-
-    pub(crate) fn shape(&self) -> &[usize] {
-        &self.shape[..usize::from(self.rank)]
-    }
-
-    pub(crate) fn strides(&self) -> &[isize] {
-        &self.strides[..usize::from(self.rank)]
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.shape().contains(&0)
-    }
-
-    /// The addresses the array may touch: from the first byte to one past the last.
-    pub(crate) fn address_range(&self) -> (usize, usize) {
-        let (mut low, mut high) = (0isize, 0isize);
-        for (length, stride) in self.shape().iter().zip(self.strides()) {
-            let reach = stride * (*length as isize - 1);
-            low += reach.min(0);
-            high += reach.max(0);
-        }
-        let start = self.pointer as usize;
-        (start.wrapping_add_signed(low), start.wrapping_add_signed(high) + self.dtype.size())
-    }
-
-    /// Whether the two may share an element. (Conservative for interleaved arrays.)
-    pub(crate) fn overlaps(&self, other: &Placement) -> bool {
-        if self.is_empty() || other.is_empty() {
-            return false;
-        }
-        let (a, b) = (self.address_range(), other.address_range());
-        a.0 < b.1 && b.0 < a.1
-    }
-
-    /// Whether the two are the same elements at the same places.
-    pub(crate) fn same_as(&self, other: &Placement) -> bool {
-        self.pointer == other.pointer && self.same_layout(other)
-    }
-
-    /// Whether the two have one shape. (A loop over a few axes: to call for a comparison of memory takes longer.)
-    #[inline]
-    pub(crate) fn same_shape(&self, other: &Placement) -> bool {
-        self.rank == other.rank && self.shape().iter().zip(other.shape()).all(|(a, b)| a == b)
-    }
-
-    /// Whether the two differ in nothing but their address.
-    pub(crate) fn same_layout(&self, other: &Placement) -> bool {
-        let same_axes = self.dtype == other.dtype && self.same_shape(other);
-        same_axes
-            && (self.contiguous && other.contiguous
-                || self
-                    .shape()
-                    .iter()
-                    .zip(self.strides())
-                    .zip(other.strides())
-                    .all(|((length, a), b)| *length <= 1 || a == b))
-    }
-
-    fn strided<T: Element>(
-        data: *const T,
-        length: usize,
-        shape: &[usize],
-        strides: &[isize],
-        offset: usize,
-    ) -> Result<Placement, TensorError> {
-        check_rank(shape)?;
-        if strides.len() != shape.len() {
-            return Err(TensorError::Strides { shape: shape.to_vec(), strides: strides.len() });
-        }
-        let outside = || TensorError::OutOfBounds { shape: shape.to_vec(), strides: strides.to_vec(), offset, length };
-        let mut placement = Placement::contiguous(data.cast_mut().cast(), T::DTYPE, shape);
-        let (mut low, mut high) = (offset as i128, offset as i128);
-        placement.set_strides(strides);
-        for (&extent, &stride) in shape.iter().zip(strides) {
-            let reach = stride as i128 * (extent as i128 - 1).max(0);
-            // One reach fits, two may not; what saturates is out of bounds.
-            low = low.saturating_add(reach.min(0));
-            high = high.saturating_add(reach.max(0));
-        }
-        if shape.contains(&0) {
-            // Nothing is there, so no step has a meaning, nor should it overflow where halves are cut.
-            placement.strides = [0; MAX_RANK];
-        } else {
-            if low < 0 || high >= length as i128 {
-                return Err(outside());
-            }
-            placement.pointer = placement.pointer.wrapping_add(offset * T::DTYPE.size());
-        }
-        Ok(placement)
-    }
-
-    /// Whether no two places of the shape are one element: each stride steps over all that smaller strides reach.
-    fn is_injective(&self) -> bool {
-        let mut axes: Vec<(usize, usize)> = self
-            .shape()
-            .iter()
-            .zip(self.strides())
-            .filter(|(length, _)| **length > 1)
-            .map(|(length, stride)| (stride.unsigned_abs(), *length))
-            .collect();
-        axes.sort_unstable();
-        let mut reach = self.dtype.size();
-        for (stride, length) in axes {
-            if stride < reach {
-                return false;
-            }
-            reach = stride * length;
-        }
-        true
-    }
-}
-
-fn check_rank(shape: &[usize]) -> Result<(), TensorError> {
-    if shape.len() > MAX_RANK { Err(TensorError::Rank { rank: shape.len() }) } else { Ok(()) }
-}
-
-fn check_length(shape: &[usize], length: usize) -> Result<(), TensorError> {
-    check_rank(shape)?;
-    let expected = shape.iter().fold(1usize, |count, axis| count.saturating_mul(*axis));
-    let expected = if shape.contains(&0) { 0 } else { expected };
-    if expected == length { Ok(()) } else { Err(TensorError::Length { shape: shape.to_vec(), expected, length }) }
-}
-
 /// A borrowed array that is read.
 ///
+/// Slices, arrays, vectors and numbers convert by [`From`]; shapes and strides are borrowed like the elements.
+///
 /// ```
-/// use fuselet::TensorRef;
+/// use fuselet::ArrayRef;
 /// let data = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0];
-/// let matrix = TensorRef::new(&data, &[2, 3])?;
-/// let transposed = TensorRef::strided(&data, &[3, 2], &[1, 3], 0)?;
-/// assert_eq!(matrix.shape(), [2, 3]);
-/// assert_eq!(transposed.shape(), [3, 2]);
-/// # Ok::<(), fuselet::TensorError>(())
+/// let matrix = ArrayRef::new(&data, &[2, 3])?;
+/// let transposed = ArrayRef::strided(&data, &[3, 2], &[1, 3], 0)?;
+/// let flat = ArrayRef::from(&data[1..4]);
+/// assert_eq!((matrix.shape(), transposed.shape(), flat.shape()), (&[2, 3][..], &[3, 2][..], &[3][..]));
+/// # Ok::<(), fuselet::ArrayError>(())
 /// ```
 #[derive(Clone, Copy)]
-pub struct TensorRef<'a> {
-    pub(crate) placement: Placement,
-    lifetime: PhantomData<&'a [u8]>,
+pub struct ArrayRef<'a> {
+    pub(crate) pointer: *const u8,
+    pub(crate) layout: ArrayLayout<'a>,
+    elements: PhantomData<&'a [u8]>,
 }
 
-impl<'a> TensorRef<'a> {
+// SAFETY: a view stands for `&[T]` of a `Sync` element type, or for memory whose provider promised as much.
+unsafe impl Send for ArrayRef<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for ArrayRef<'_> {}
+
+impl<'a> ArrayRef<'a> {
+    fn of(pointer: *const u8, layout: ArrayLayout<'a>) -> ArrayRef<'a> {
+        ArrayRef { pointer, layout, elements: PhantomData }
+    }
+
+    /// A layout that is only looked at: nothing is ever read there.
+    pub(crate) fn nowhere(layout: ArrayLayout<'a>) -> ArrayRef<'a> {
+        ArrayRef::of(std::ptr::null(), layout)
+    }
+
     /// A row-major array of a shape over a whole slice.
     ///
     /// # Errors
     /// A rank above [`MAX_RANK`]; a slice of another length.
-    #[inline(always)]
-    pub fn new<T: Element>(data: &'a [T], shape: &[usize]) -> Result<TensorRef<'a>, TensorError> {
+    #[inline]
+    pub fn new<T: Element>(data: &'a [T], shape: &'a [usize]) -> Result<ArrayRef<'a>, ArrayError> {
         check_length(shape, data.len())?;
-        let placement = Placement::contiguous(data.as_ptr().cast_mut().cast(), T::DTYPE, shape);
-        Ok(TensorRef { placement, lifetime: PhantomData })
+        Ok(ArrayRef::of(data.as_ptr().cast(), ArrayLayout::row_major(T::DTYPE, shape)))
     }
 
     /// A view with strides in elements (negative or zero ones too), whose first element is at `offset` of the slice.
     ///
     /// # Errors
     /// A rank above [`MAX_RANK`]; not one stride an axis; an element outside the slice.
+    #[inline]
     pub fn strided<T: Element>(
         data: &'a [T],
-        shape: &[usize],
-        strides: &[isize],
+        shape: &'a [usize],
+        strides: &'a [isize],
         offset: usize,
-    ) -> Result<TensorRef<'a>, TensorError> {
-        let placement = Placement::strided(data.as_ptr(), data.len(), shape, strides, offset)?;
-        Ok(TensorRef { placement, lifetime: PhantomData })
+    ) -> Result<ArrayRef<'a>, ArrayError> {
+        check_bounds(data.len(), shape, strides, offset)?;
+        let pointer = data.as_ptr().wrapping_add(offset).cast();
+        Ok(ArrayRef::of(pointer, ArrayLayout::strided(T::DTYPE, shape, strides)))
     }
 
     /// A view of memory that this process does not hold as a slice. Strides are in elements.
@@ -345,217 +101,446 @@ impl<'a> TensorRef<'a> {
     ///
     /// # Errors
     /// A rank above [`MAX_RANK`]; not one stride an axis.
+    ///
+    /// ```
+    /// use fuselet::ArrayRef;
+    /// let data = [1.0f32, 2.0, 3.0, 4.0];
+    /// // SAFETY: both elements are elements of `data`.
+    /// let view = unsafe { ArrayRef::from_raw_parts(data.as_ptr(), &[2], &[2]) }?;
+    /// assert_eq!(view.shape(), [2]);
+    /// # Ok::<(), fuselet::ArrayError>(())
+    /// ```
     pub unsafe fn from_raw_parts<T: Element>(
         pointer: *const T,
-        shape: &[usize],
-        strides: &[isize],
-    ) -> Result<TensorRef<'a>, TensorError> {
-        let placement = raw_placement(pointer, shape, strides)?;
-        Ok(TensorRef { placement, lifetime: PhantomData })
+        shape: &'a [usize],
+        strides: &'a [isize],
+    ) -> Result<ArrayRef<'a>, ArrayError> {
+        check_strides(shape, strides)?;
+        Ok(ArrayRef::of(pointer.cast(), ArrayLayout::strided(T::DTYPE, shape, strides)))
+    }
+
+    /// The same layout at another address, with no check at all: for hosts that move over equal tiles.
+    ///
+    /// # Safety
+    /// As [`ArrayRef::from_raw_parts`], for the elements of this layout from `pointer` on.
+    #[inline]
+    #[must_use]
+    pub unsafe fn moved_to(self, pointer: *const u8) -> ArrayRef<'a> {
+        ArrayRef { pointer, ..self }
     }
 
     /// The dtype of its elements.
     pub fn dtype(&self) -> Dtype {
-        self.placement.dtype
+        self.layout.dtype
     }
 
     /// The lengths of its axes.
     pub fn shape(&self) -> &[usize] {
-        self.placement.shape()
+        self.layout.shape()
+    }
+
+    /// Its first element.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.pointer
     }
 }
 
 /// A borrowed array that is written.
-pub struct TensorMut<'a> {
-    pub(crate) placement: Placement,
-    lifetime: PhantomData<&'a mut [u8]>,
+///
+/// Its elements are initialised, so a function may also work on it in place. What is only an output is an [`ArrayOut`].
+///
+/// ```
+/// use fuselet::{ArrayMut, Engine};
+/// let double = Engine::new()?.compile("x * 2")?;
+/// let mut every_other = [0.0f32; 6];
+/// double.call(&[("x", (&[1.0f32, 2.0, 3.0]).into())], ArrayMut::strided(&mut every_other, &[3], &[2], 0)?)?;
+/// assert_eq!(every_other, [2.0, 0.0, 4.0, 0.0, 6.0, 0.0]);
+/// # Ok::<(), fuselet::Error>(())
+/// ```
+pub struct ArrayMut<'a> {
+    pub(crate) pointer: *mut u8,
+    pub(crate) layout: ArrayLayout<'a>,
+    elements: PhantomData<&'a mut [u8]>,
 }
 
-impl<'a> TensorMut<'a> {
+// SAFETY: a view stands for `&mut [T]` of a `Send` element type, or for memory whose provider promised as much.
+unsafe impl Send for ArrayMut<'_> {}
+// SAFETY: nothing is written through a shared view.
+unsafe impl Sync for ArrayMut<'_> {}
+
+impl<'a> ArrayMut<'a> {
+    fn of(pointer: *mut u8, layout: ArrayLayout<'a>) -> ArrayMut<'a> {
+        ArrayMut { pointer, layout, elements: PhantomData }
+    }
+
     /// A row-major array of a shape over a whole slice.
     ///
     /// # Errors
     /// A rank above [`MAX_RANK`]; a slice of another length.
-    #[inline(always)]
-    pub fn new<T: Element>(data: &'a mut [T], shape: &[usize]) -> Result<TensorMut<'a>, TensorError> {
+    #[inline]
+    pub fn new<T: Element>(data: &'a mut [T], shape: &'a [usize]) -> Result<ArrayMut<'a>, ArrayError> {
         check_length(shape, data.len())?;
-        let placement = Placement::contiguous(data.as_mut_ptr().cast(), T::DTYPE, shape);
-        Ok(TensorMut { placement, lifetime: PhantomData })
+        Ok(ArrayMut::of(data.as_mut_ptr().cast(), ArrayLayout::row_major(T::DTYPE, shape)))
     }
 
     /// A view with strides in elements, whose first element is at `offset` of the slice.
     ///
     /// # Errors
-    /// As [`TensorRef::strided`]; and strides by which two places could be one element.
+    /// As [`ArrayRef::strided`]; and strides by which two places could be one element.
+    #[inline]
     pub fn strided<T: Element>(
         data: &'a mut [T],
-        shape: &[usize],
-        strides: &[isize],
+        shape: &'a [usize],
+        strides: &'a [isize],
         offset: usize,
-    ) -> Result<TensorMut<'a>, TensorError> {
-        let placement = Placement::strided(data.as_mut_ptr().cast_const(), data.len(), shape, strides, offset)?;
-        distinct(placement, shape, strides)
+    ) -> Result<ArrayMut<'a>, ArrayError> {
+        check_bounds(data.len(), shape, strides, offset)?;
+        let layout = distinct(ArrayLayout::strided(T::DTYPE, shape, strides), strides)?;
+        Ok(ArrayMut::of(data.as_mut_ptr().wrapping_add(offset).cast(), layout))
+    }
+
+    /// Two views of one slice, of the same shape and strides, that share no element, such as the gates and the values in the
+    /// interleaved result of one matrix product.
+    ///
+    /// # Errors
+    /// As [`ArrayMut::strided`]; and views that share an element.
+    ///
+    /// ```
+    /// use fuselet::{ArrayMut, Engine};
+    /// let swiglu = Engine::new()?.compile("silu(gate) * up")?;
+    /// // Two rows of [gate | up], three of each; the result goes over the gates.
+    /// let mut product = [1.0f32, 2.0, 3.0, 10.0, 10.0, 10.0, -1.0, -2.0, -3.0, 1.0, 1.0, 1.0];
+    /// let (gate, up) = ArrayMut::strided_pair(&mut product, &[2, 3], &[6, 1], [0, 3])?;
+    /// swiglu.call_in_place(("gate", gate), &[("up", up.as_view())])?;
+    /// assert!((product[2] - 28.577_22).abs() < 1e-4);
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
+    pub fn strided_pair<T: Element>(
+        data: &'a mut [T],
+        shape: &'a [usize],
+        strides: &'a [isize],
+        offsets: [usize; 2],
+    ) -> Result<(ArrayMut<'a>, ArrayMut<'a>), ArrayError> {
+        for offset in offsets {
+            check_bounds(data.len(), shape, strides, offset)?;
+        }
+        let layout = distinct(ArrayLayout::strided(T::DTYPE, shape, strides), strides)?;
+        let [first, second] = offsets.map(|offset| data.as_mut_ptr().wrapping_add(offset).cast::<u8>());
+        if layout.meets_itself_at((second as isize).wrapping_sub(first as isize)) {
+            return Err(ArrayError::Shared { shape: shape.to_vec(), strides: strides.to_vec(), offsets });
+        }
+        Ok((ArrayMut::of(first, layout), ArrayMut::of(second, layout)))
     }
 
     /// A view of memory that this process does not hold as a slice. Strides are in elements.
     ///
     /// # Safety
-    /// Every element of the view is valid for reads and writes for the lifetime `'a`, and nothing else looks at it
-    /// meanwhile but the same call.
+    /// Every element of the view is valid for writes for the lifetime `'a`, and nothing else looks at it meanwhile but the
+    /// same call.
     ///
     /// # Errors
     /// A rank above [`MAX_RANK`]; not one stride an axis; strides by which two places could be one element.
+    ///
+    /// ```
+    /// use fuselet::ArrayMut;
+    /// let mut data = [0.0f32; 4];
+    /// // SAFETY: both elements are elements of `data`, which nothing else uses.
+    /// let view = unsafe { ArrayMut::from_raw_parts(data.as_mut_ptr(), &[2], &[2]) }?;
+    /// assert_eq!(view.shape(), [2]);
+    /// # Ok::<(), fuselet::ArrayError>(())
+    /// ```
     pub unsafe fn from_raw_parts<T: Element>(
         pointer: *mut T,
-        shape: &[usize],
-        strides: &[isize],
-    ) -> Result<TensorMut<'a>, TensorError> {
-        distinct(raw_placement(pointer.cast_const(), shape, strides)?, shape, strides)
+        shape: &'a [usize],
+        strides: &'a [isize],
+    ) -> Result<ArrayMut<'a>, ArrayError> {
+        check_strides(shape, strides)?;
+        let layout = distinct(ArrayLayout::strided(T::DTYPE, shape, strides), strides)?;
+        Ok(ArrayMut::of(pointer.cast(), layout))
+    }
+
+    /// The same layout at another address, with no check at all: for hosts that move over equal tiles.
+    ///
+    /// # Safety
+    /// As [`ArrayMut::from_raw_parts`], for the elements of this layout from `pointer` on.
+    #[inline]
+    #[must_use]
+    pub unsafe fn moved_to(self, pointer: *mut u8) -> ArrayMut<'a> {
+        ArrayMut { pointer, ..self }
     }
 
     /// The dtype of its elements.
     pub fn dtype(&self) -> Dtype {
-        self.placement.dtype
+        self.layout.dtype
     }
 
     /// The lengths of its axes.
     pub fn shape(&self) -> &[usize] {
-        self.placement.shape()
+        self.layout.shape()
+    }
+
+    /// Its first element.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.pointer
     }
 
     /// The same array, to be read.
-    pub fn as_ref(&self) -> TensorRef<'_> {
-        TensorRef { placement: self.placement, lifetime: PhantomData }
+    pub fn as_view(&self) -> ArrayRef<'_> {
+        ArrayRef::of(self.pointer, self.layout)
+    }
+
+    /// The same array as an output of the call that reads it, too: a call in place.
+    pub(crate) fn as_output(&self) -> ArrayOut<'_> {
+        ArrayOut { pointer: self.pointer, layout: self.layout, elements: PhantomData }
+    }
+
+    /// The same array, borrowed for a shorter time.
+    pub fn reborrow(&mut self) -> ArrayMut<'_> {
+        ArrayMut::of(self.pointer, self.layout)
     }
 }
 
-fn distinct<'a>(placement: Placement, shape: &[usize], strides: &[isize]) -> Result<TensorMut<'a>, TensorError> {
-    if placement.is_empty() || placement.is_injective() {
-        Ok(TensorMut { placement, lifetime: PhantomData })
-    } else {
-        Err(TensorError::Overlapping { shape: shape.to_vec(), strides: strides.to_vec() })
+/// A borrowed array that a call writes: initialised or not.
+///
+/// A call that succeeds has written it whole and has not read it before; a call that fails has not touched it. Everything
+/// that converts to an [`ArrayMut`] converts to it, and so does `&mut [MaybeUninit<f32>]`.
+pub struct ArrayOut<'a> {
+    pub(crate) pointer: *mut u8,
+    pub(crate) layout: ArrayLayout<'a>,
+    elements: PhantomData<&'a mut [u8]>,
+}
+
+// SAFETY: as for `ArrayMut`.
+unsafe impl Send for ArrayOut<'_> {}
+// SAFETY: as for `ArrayMut`.
+unsafe impl Sync for ArrayOut<'_> {}
+
+impl<'a> ArrayOut<'a> {
+    /// A layout that is only looked at: nothing is ever written there.
+    pub(crate) fn nowhere(layout: ArrayLayout<'a>) -> ArrayOut<'a> {
+        ArrayOut { pointer: std::ptr::null_mut(), layout, elements: PhantomData }
+    }
+
+    /// A row-major array of a shape over a whole slice of memory that is not initialised yet.
+    ///
+    /// # Errors
+    /// As [`ArrayMut::new`].
+    ///
+    /// ```
+    /// use fuselet::{ArrayOut, Engine};
+    /// let f = Engine::new()?.compile("x + 1")?;
+    /// let mut y: Vec<f32> = Vec::with_capacity(3);
+    /// let room = &mut y.spare_capacity_mut()[..3];
+    /// f.call(&[("x", (&[1.0f32, 2.0, 3.0]).into())], ArrayOut::uninit(room, &[3])?)?;
+    /// // SAFETY: a call that succeeds has written its output whole.
+    /// unsafe { y.set_len(3) };
+    /// assert_eq!(y, [2.0, 3.0, 4.0]);
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
+    #[inline]
+    pub fn uninit<T: Element>(data: &'a mut [MaybeUninit<T>], shape: &'a [usize]) -> Result<ArrayOut<'a>, ArrayError> {
+        check_length(shape, data.len())?;
+        Ok(ArrayOut {
+            pointer: data.as_mut_ptr().cast(),
+            layout: ArrayLayout::row_major(T::DTYPE, shape),
+            elements: PhantomData,
+        })
+    }
+
+    /// A view with strides in elements over memory that is not initialised yet, the first element at `offset` of the slice.
+    ///
+    /// # Errors
+    /// As [`ArrayMut::strided`].
+    pub fn uninit_strided<T: Element>(
+        data: &'a mut [MaybeUninit<T>],
+        shape: &'a [usize],
+        strides: &'a [isize],
+        offset: usize,
+    ) -> Result<ArrayOut<'a>, ArrayError> {
+        check_bounds(data.len(), shape, strides, offset)?;
+        let layout = distinct(ArrayLayout::strided(T::DTYPE, shape, strides), strides)?;
+        Ok(ArrayOut { pointer: data.as_mut_ptr().wrapping_add(offset).cast(), layout, elements: PhantomData })
+    }
+
+    /// The dtype of its elements.
+    pub fn dtype(&self) -> Dtype {
+        self.layout.dtype
+    }
+
+    /// The lengths of its axes.
+    pub fn shape(&self) -> &[usize] {
+        self.layout.shape()
+    }
+
+    /// Its first element.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.pointer
     }
 }
 
-fn raw_placement<T: Element>(pointer: *const T, shape: &[usize], strides: &[isize]) -> Result<Placement, TensorError> {
+impl<'a> From<ArrayMut<'a>> for ArrayOut<'a> {
+    #[inline]
+    fn from(array: ArrayMut<'a>) -> ArrayOut<'a> {
+        ArrayOut { pointer: array.pointer, layout: array.layout, elements: PhantomData }
+    }
+}
+
+impl<'a> From<&'a mut ArrayMut<'_>> for ArrayOut<'a> {
+    fn from(array: &'a mut ArrayMut<'_>) -> ArrayOut<'a> {
+        array.reborrow().into()
+    }
+}
+
+impl<'a, T: Element> From<&'a mut [MaybeUninit<T>]> for ArrayOut<'a> {
+    #[inline]
+    fn from(data: &'a mut [MaybeUninit<T>]) -> ArrayOut<'a> {
+        let layout = ArrayLayout::run(T::DTYPE, data.len());
+        ArrayOut { pointer: data.as_mut_ptr().cast(), layout, elements: PhantomData }
+    }
+}
+
+impl fmt::Debug for ArrayOut<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ArrayOut of {:?}", self.layout)
+    }
+}
+
+#[inline]
+fn check_rank(shape: &[usize]) -> Result<(), ArrayError> {
+    if shape.len() > MAX_RANK { Err(ArrayError::Rank { rank: shape.len() }) } else { Ok(()) }
+}
+
+#[inline]
+fn check_strides(shape: &[usize], strides: &[isize]) -> Result<(), ArrayError> {
     check_rank(shape)?;
-    if strides.len() != shape.len() {
-        return Err(TensorError::Strides { shape: shape.to_vec(), strides: strides.len() });
+    if strides.len() == shape.len() {
+        return Ok(());
     }
-    let mut placement = Placement::contiguous(pointer.cast_mut().cast(), T::DTYPE, shape);
-    placement.set_strides(strides);
-    Ok(placement)
-}
-
-/// What a call can read: slices and vectors (one axis), numbers (no axis), views.
-pub trait Input {
-    /// The view a call reads.
-    fn tensor(&self) -> TensorRef<'_>;
-}
-
-/// What a call can write.
-pub trait Output {
-    /// The view a call writes.
-    fn tensor_mut(&mut self) -> TensorMut<'_>;
+    Err(ArrayError::Strides { shape: shape.to_vec(), strides: strides.len() })
 }
 
 #[inline]
-fn flat<T: Element>(data: &[T]) -> TensorRef<'_> {
-    TensorRef {
-        placement: Placement::run(data.as_ptr().cast_mut().cast(), T::DTYPE, data.len()),
-        lifetime: PhantomData,
+fn check_length(shape: &[usize], length: usize) -> Result<(), ArrayError> {
+    check_rank(shape)?;
+    let mut expected = Some(1usize);
+    for axis in shape {
+        expected = expected.and_then(|count| count.checked_mul(*axis));
+    }
+    if expected == Some(length) {
+        return Ok(());
+    }
+    wrong_length(shape, length)
+}
+
+/// The error; or none where an axis is empty beside others whose product is past all bounds.
+#[cold]
+fn wrong_length(shape: &[usize], length: usize) -> Result<(), ArrayError> {
+    let product = shape.iter().fold(1usize, |count, axis| count.saturating_mul(*axis));
+    let expected = if shape.contains(&0) { 0 } else { product };
+    if expected == length { Ok(()) } else { Err(ArrayError::Length { shape: shape.to_vec(), expected, length }) }
+}
+
+/// Whether every element lies in a slice of `length` elements, the first one at `offset`.
+#[inline]
+fn check_bounds(length: usize, shape: &[usize], strides: &[isize], offset: usize) -> Result<(), ArrayError> {
+    check_strides(shape, strides)?;
+    let mut range = Some((offset, offset));
+    for (&extent, &stride) in shape.iter().zip(strides) {
+        if extent == 0 {
+            return Ok(());
+        }
+        let reach = stride.unsigned_abs().checked_mul(extent - 1);
+        range = range.zip(reach).and_then(|((low, high), reach)| {
+            Some(if stride < 0 { (low.checked_sub(reach)?, high) } else { (low, high.checked_add(reach)?) })
+        });
+    }
+    match range {
+        Some((_, high)) if high < length => Ok(()),
+        // An empty axis further on would have ended the loop only later.
+        _ if shape.contains(&0) => Ok(()),
+        _ => Err(ArrayError::OutOfBounds { shape: shape.to_vec(), strides: strides.to_vec(), offset, length }),
     }
 }
 
-#[inline]
-fn flat_mut<T: Element>(data: &mut [T]) -> TensorMut<'_> {
-    TensorMut { placement: Placement::run(data.as_mut_ptr().cast(), T::DTYPE, data.len()), lifetime: PhantomData }
+fn distinct<'a>(layout: ArrayLayout<'a>, strides: &[isize]) -> Result<ArrayLayout<'a>, ArrayError> {
+    if layout.is_injective() {
+        return Ok(layout);
+    }
+    Err(ArrayError::Overlapping { shape: layout.shape().to_vec(), strides: strides.to_vec() })
 }
 
-macro_rules! inputs {
+macro_rules! run_of_elements {
     ($([$($generics:tt)*] $type:ty;)*) => { $(
-        impl<$($generics)*> Input for $type {
-            fn tensor(&self) -> TensorRef<'_> {
-                flat(self)
+        impl<'a, $($generics)*> From<&'a $type> for ArrayRef<'a> {
+            #[inline]
+            fn from(data: &'a $type) -> ArrayRef<'a> {
+                ArrayRef::of(data.as_ptr().cast(), ArrayLayout::run(T::DTYPE, data.len()))
+            }
+        }
+        impl<'a, $($generics)*> From<&'a mut $type> for ArrayMut<'a> {
+            #[inline]
+            fn from(data: &'a mut $type) -> ArrayMut<'a> {
+                ArrayMut::of(data.as_mut_ptr().cast(), ArrayLayout::run(T::DTYPE, data.len()))
+            }
+        }
+        impl<'a, $($generics)*> From<&'a mut $type> for ArrayOut<'a> {
+            #[inline]
+            fn from(data: &'a mut $type) -> ArrayOut<'a> {
+                ArrayMut::from(data).into()
             }
         }
     )* };
 }
-macro_rules! outputs {
-    ($([$($generics:tt)*] $type:ty;)*) => { $(
-        impl<$($generics)*> Output for $type {
-            fn tensor_mut(&mut self) -> TensorMut<'_> {
-                flat_mut(self)
-            }
-        }
-    )* };
-}
-inputs! {
-    [T: Element] Vec<T>;
+run_of_elements! {
     [T: Element] [T];
-    [T: Element] &[T];
-    [T: Element] &mut [T];
-    [T: Element] Box<[T]>;
-    [T: Element, const N: usize] [T; N];
-}
-outputs! {
     [T: Element] Vec<T>;
-    [T: Element] [T];
-    [T: Element] &mut [T];
-    [T: Element] Box<[T]>;
     [T: Element, const N: usize] [T; N];
 }
 
 macro_rules! scalars {
     ($($type:ty),*) => { $(
-        impl Input for $type {
-            fn tensor(&self) -> TensorRef<'_> {
-                let placement = Placement::contiguous(std::ptr::from_ref(self).cast_mut().cast(), <$type>::DTYPE, &[]);
-                TensorRef { placement, lifetime: PhantomData }
+        impl<'a> From<&'a $type> for ArrayRef<'a> {
+            #[inline]
+            fn from(number: &'a $type) -> ArrayRef<'a> {
+                ArrayRef::of(std::ptr::from_ref(number).cast(), ArrayLayout::row_major(<$type>::DTYPE, &[]))
             }
         }
-        impl Output for $type {
-            fn tensor_mut(&mut self) -> TensorMut<'_> {
-                let placement = Placement::contiguous(std::ptr::from_mut(self).cast(), <$type>::DTYPE, &[]);
-                TensorMut { placement, lifetime: PhantomData }
+        impl<'a> From<&'a mut $type> for ArrayMut<'a> {
+            #[inline]
+            fn from(number: &'a mut $type) -> ArrayMut<'a> {
+                ArrayMut::of(std::ptr::from_mut(number).cast(), ArrayLayout::row_major(<$type>::DTYPE, &[]))
+            }
+        }
+        impl<'a> From<&'a mut $type> for ArrayOut<'a> {
+            #[inline]
+            fn from(number: &'a mut $type) -> ArrayOut<'a> {
+                ArrayMut::from(number).into()
             }
         }
     )* };
 }
 scalars!(f32, f64);
 
-impl Input for TensorRef<'_> {
-    fn tensor(&self) -> TensorRef<'_> {
-        *self
+impl<'a> From<&'a ArrayMut<'_>> for ArrayRef<'a> {
+    fn from(array: &'a ArrayMut<'_>) -> ArrayRef<'a> {
+        array.as_view()
     }
 }
 
-impl Input for TensorMut<'_> {
-    fn tensor(&self) -> TensorRef<'_> {
-        self.as_ref()
+impl<'a> From<&'a mut ArrayMut<'_>> for ArrayMut<'a> {
+    fn from(array: &'a mut ArrayMut<'_>) -> ArrayMut<'a> {
+        array.reborrow()
     }
 }
 
-impl Output for TensorMut<'_> {
-    fn tensor_mut(&mut self) -> TensorMut<'_> {
-        TensorMut { placement: self.placement, lifetime: PhantomData }
-    }
-}
-
-impl fmt::Debug for Placement {
+impl fmt::Debug for ArrayRef<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {:?} (strides in bytes {:?})", self.dtype, self.shape(), self.strides())
+        write!(formatter, "ArrayRef of {:?}", self.layout)
     }
 }
 
-impl fmt::Debug for TensorRef<'_> {
+impl fmt::Debug for ArrayMut<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "TensorRef of {:?}", self.placement)
-    }
-}
-
-impl fmt::Debug for TensorMut<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "TensorMut of {:?}", self.placement)
+        write!(formatter, "ArrayMut of {:?}", self.layout)
     }
 }

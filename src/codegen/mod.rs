@@ -13,6 +13,7 @@ pub mod interpreter;
 pub mod isa;
 #[cfg(target_arch = "x86_64")]
 pub mod wide;
+pub(crate) mod write;
 
 pub use fission::InParts;
 

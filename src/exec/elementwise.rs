@@ -1,156 +1,78 @@
-//! Runs elementwise kernels: one pass over the whole domain.
+//! Elementwise kernels: one pass over the whole domain.
 //!
 //! The domain's dimensions merge as far as strides allow. The innermost is the span, the next the dimension around it,
 //! which the code walks itself; what is left is walked here.
 
-use super::operands::{self, Bound, Dimension, Nest};
-use super::prepared::{Layouts, Position, PreparedKernel, PreparedPlan};
-use super::{Arrays, Mode, threads};
-use crate::api::Engine;
-use crate::array::{MAX_RANK, Placement};
+use super::compiled::{CompiledPlan, Layouts, Position};
+use super::operands::{self, AlignedOperand, Dimension, Nest};
+use super::threads::Threads;
 use crate::codegen::Code;
-use crate::compile::Compiled;
-use crate::lane::{Layout, OperandArgument, Role};
-use crate::plan::{Form, KernelPlan, Slot};
+use crate::codegen::write::{Form, OperandBinding};
+use crate::compile::Compiler;
+use crate::lane::{OperandArgument, Role};
+use crate::plan::{KernelPlan, Slot};
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// A span shorter than this is given up for a longer dimension, if there is one of [`LONG_SPAN`]: gathering lanes is then
 /// cheaper than a loop of its own for each few elements.
 const SHORT_SPAN: usize = 4;
 const LONG_SPAN: usize = 16;
 
-/// Runs the kernel.
-///
-/// # Safety
-/// As [`super::run`].
-pub(crate) unsafe fn run(
-    engine: &Engine,
-    prepared: &PreparedPlan,
-    kernel: &PreparedKernel,
-    plan: &KernelPlan,
-    arrays: &Arrays<'_>,
-) {
-    // SAFETY: the caller's promise.
-    if unsafe { run_flat(engine, prepared, kernel, plan, arrays) } {
-        return;
-    }
-    let Some(Loops { compiled, bounds, nest }) = lay_out(engine, prepared, kernel, plan, arrays) else { return };
-    if arrays.mode == Mode::Compile {
-        return;
-    }
-    let code = compiled.code.as_ref();
-    let parts = threads::parts(engine, plan.elements(arrays.sizes), kernel.work);
-    if parts == 1 {
-        // SAFETY: the caller's promise, for the whole domain.
-        unsafe { run_nest(code, |at| bounds[at].pointer, &nest) };
-        return;
-    }
-    // Split the longest dimension. Parts of the span are whole cache lines of lanes.
-    let longest = (0..nest.len()).max_by_key(|at| nest[*at].length).unwrap_or(0);
-    let grain = if longest == nest.len() - 1 { 64 } else { 1 };
-    threads::split(nest[longest].length, grain, parts, |first, count| {
-        let mut part = nest.clone();
-        part[longest].length = count;
-        let mut moved = bounds.clone();
-        for (bound, stride) in moved.iter_mut().zip(&nest[longest].strides) {
-            bound.pointer = bound.pointer.wrapping_offset(stride * first as isize);
-        }
-        // SAFETY: the caller's promise, for a part of the domain that no other thread has.
-        unsafe { run_nest(code, |at| moved[at].pointer, &part) };
-    });
-}
-
-/// The loops of an elementwise kernel over the arrays of a call.
-pub(crate) struct Loops<'a> {
-    pub(crate) compiled: &'a Compiled,
-    /// Where each operand begins.
-    pub(crate) bounds: SmallVec<[Bound; 8]>,
+/// The loops of an elementwise kernel over arrays of certain layouts.
+pub(crate) struct ElementwiseLoops {
+    code: Arc<dyn Code>,
     /// The dimensions; the last is the span.
-    pub(crate) nest: Nest,
+    nest: Nest,
+    /// How many threads share them.
+    parts: usize,
 }
 
-/// Lays the operands of a kernel out. `None` if there are no elements.
-pub(crate) fn lay_out<'a>(
-    engine: &Engine,
-    prepared: &PreparedPlan,
-    kernel: &'a PreparedKernel,
-    plan: &KernelPlan,
-    arrays: &Arrays<'_>,
-) -> Option<Loops<'a>> {
-    let pass = &plan.stages[0].along;
-    let rank = plan.domain.len();
-    debug_assert!(rank <= MAX_RANK);
-    let bounds: SmallVec<[Bound; 8]> = pass
-        .slots
-        .iter()
-        .map(|slot| match slot {
-            Slot::Source(at) => operands::bind_source(&plan.sources[*at], arrays.get(plan.sources[*at].buffer), rank),
-            Slot::Sink(at) => operands::bind(arrays.get(plan.sinks[*at].buffer), &[], rank),
-            _ => unreachable!("an elementwise kernel has sources and sinks only"),
-        })
-        .collect();
-    let role = |at: usize| if matches!(pass.slots[at], Slot::Sink(_)) { Role::Write } else { Role::Read };
-    let leader = pass.slots.iter().position(|slot| matches!(slot, Slot::Sink(_)));
-    let mut nest = operands::nest(&plan.domain, arrays.sizes, 0..rank, &bounds, leader)?;
+/// Binds an elementwise kernel to aligned operands (its sources, then its sinks). With the loops come the operands of the
+/// code, as places in `aligned`. `None` if there are no elements.
+pub(crate) fn bind(
+    compiler: &Compiler,
+    compiled: &CompiledPlan,
+    kernel: usize,
+    sizes: &[usize],
+    aligned: &[AlignedOperand],
+    parts: usize,
+) -> Option<(ElementwiseLoops, SmallVec<[usize; 8]>)> {
+    let plan = &compiled.plan.kernels[kernel];
+    let place = |slot: &Slot| operand_of(plan, *slot);
+    let slots = &plan.stages[0].along.slots;
+    let own: SmallVec<[AlignedOperand; 8]> = slots.iter().map(|slot| aligned[place(slot)]).collect();
+    let leader = slots.iter().position(|slot| matches!(slot, Slot::Sink(_)));
+    let mut nest = operands::nest(&plan.domain, sizes, 0..plan.domain.len(), &own, leader)?;
     if nest.is_empty() {
-        nest.push(Dimension { length: 1, strides: SmallVec::from_elem(0, bounds.len()) });
+        nest.push(Dimension { length: 1, strides: SmallVec::from_elem(0, own.len()) });
     }
     lengthen_span(&mut nest);
-    let size = prepared.dtype.size();
+    let size = compiled.dtype.size();
     let span = &nest[nest.len() - 1];
+    let role = |at: usize| if matches!(slots[at], Slot::Sink(_)) { Role::Write } else { Role::Read };
     let layouts: Layouts =
         span.strides.iter().enumerate().map(|(at, s)| operands::layout(role(at), *s, span.length, size)).collect();
-    let compiled = prepared.compiled_for(engine, kernel, 0, Position::Along, Form::Span, &layouts);
-    Some(Loops { compiled, bounds, nest })
+    let pass = compiled.pass(compiler, (kernel, 0), Position::Row, Form::Span, &layouts);
+    let operands = pass
+        .bindings
+        .iter()
+        .map(|binding| match binding {
+            OperandBinding::Slot { slot, .. } => place(slot),
+            _ => unreachable!("an elementwise pass has slots only"),
+        })
+        .collect();
+    let code = pass.compiled.code.clone();
+    Some((ElementwiseLoops { code, nest, parts }, operands))
 }
 
-/// Runs the kernel where every operand is either the whole domain without gaps or a single element: the common case, and
-/// the only one where a small call is over before dimensions could be merged. `false` if it is another case, or work for
-/// threads.
-///
-/// # Safety
-/// As [`super::run`].
-unsafe fn run_flat(
-    engine: &Engine,
-    prepared: &PreparedPlan,
-    kernel: &PreparedKernel,
-    plan: &KernelPlan,
-    arrays: &Arrays<'_>,
-) -> bool {
-    let length = plan.elements(arrays.sizes);
-    if threads::parts(engine, length, kernel.work) > 1 {
-        return false;
+/// Where a slot's array is among a kernel's operands: its sources, then its sinks.
+fn operand_of(plan: &KernelPlan, slot: Slot) -> usize {
+    match slot {
+        Slot::Source(at) => at,
+        Slot::Sink(at) => plan.sources.len() + at,
+        _ => unreachable!("an elementwise kernel has sources and sinks only"),
     }
-    let whole = |placement: &Placement| {
-        placement.is_contiguous()
-            && placement.shape().len() == plan.domain.len()
-            && placement.shape().iter().zip(&plan.domain).all(|(n, extent)| *n == extent.resolve(arrays.sizes))
-    };
-    let size = prepared.dtype.size() as isize;
-    let mut layouts = Layouts::new();
-    let mut arguments: SmallVec<[OperandArgument; 8]> = SmallVec::new();
-    for slot in &plan.stages[0].along.slots {
-        let placement = match slot {
-            Slot::Source(at) if plan.sources[*at].cuts.is_empty() => arrays.get(plan.sources[*at].buffer),
-            Slot::Sink(at) => arrays.get(plan.sinks[*at].buffer),
-            _ => return false,
-        };
-        let layout = if whole(placement) {
-            Layout::Contiguous
-        } else if placement.is_single() {
-            Layout::Broadcast
-        } else {
-            return false;
-        };
-        layouts.push(layout);
-        arguments.push(operands::argument(placement.pointer, size, 0));
-    }
-    let code = prepared.code(engine, kernel, 0, Position::Along, Form::Span, &layouts);
-    if arrays.mode == Mode::Run {
-        // SAFETY: the caller's promise, for the whole domain.
-        unsafe { code.run(&arguments, length, 1) };
-    }
-    true
 }
 
 /// Swaps a very short span for a longer dimension.
@@ -167,14 +89,55 @@ fn lengthen_span(nest: &mut Nest) {
     }
 }
 
+impl ElementwiseLoops {
+    /// Runs the loops over operands that begin at `pointer(at)`.
+    ///
+    /// # Safety
+    /// Every element the loops reach from these pointers is valid, as [`Code::run`] asks.
+    #[inline]
+    pub(crate) unsafe fn run(&self, threads: &Threads, pointer: impl Fn(usize) -> *mut u8) {
+        if self.parts == 1 {
+            // SAFETY: the caller's promise, for the whole domain.
+            unsafe { run_nest(self.code.as_ref(), pointer, &self.nest) };
+            return;
+        }
+        let starts = Starts((0..self.nest[0].strides.len()).map(pointer).collect());
+        // Split the longest dimension. Parts of the span are whole cache lines of lanes.
+        let longest = (0..self.nest.len()).max_by_key(|at| self.nest[*at].length).unwrap_or(0);
+        let grain = if longest == self.nest.len() - 1 { 64 } else { 1 };
+        threads.split(self.nest[longest].length, grain, self.parts, |_, first, count| {
+            let mut part = self.nest.clone();
+            part[longest].length = count;
+            let pointer = |at: usize| {
+                let Starts(starts) = &starts;
+                starts[at].wrapping_offset(self.nest[longest].strides[at] * first as isize)
+            };
+            // SAFETY: the caller's promise, for a part of the domain that no other thread has.
+            unsafe { run_nest(self.code.as_ref(), pointer, &part) };
+        });
+    }
+
+    /// Bytes it takes on the heap, its code not counted.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.nest.len() * size_of::<Dimension>()
+    }
+}
+
+/// Where operands begin.
+struct Starts(SmallVec<[*mut u8; 16]>);
+
+// SAFETY: addresses; threads read and write disjoint parts of what they lead to.
+unsafe impl Sync for Starts {}
+
 /// Runs a kernel's code over a nest, operand `at` beginning at `pointer(at)`.
 ///
 /// # Safety
 /// Every element the nest reaches from these pointers is valid, as [`Code::run`] asks.
-pub(crate) unsafe fn run_nest(code: &dyn Code, pointer: impl Fn(usize) -> *mut u8, nest: &[Dimension]) {
+#[inline]
+unsafe fn run_nest(code: &dyn Code, pointer: impl Fn(usize) -> *mut u8, nest: &[Dimension]) {
     let (span, rest) = nest.split_last().expect("a nest has a span");
     let outer = rest.split_last();
-    let mut arguments: SmallVec<[OperandArgument; 8]> = SmallVec::new();
+    let mut arguments: SmallVec<[OperandArgument; 16]> = SmallVec::new();
     for (at, stride) in span.strides.iter().enumerate() {
         let outer_stride = outer.map_or(0, |(outer, _)| outer.strides[at]);
         arguments.push(operands::argument(pointer(at), *stride, outer_stride));
@@ -184,7 +147,7 @@ pub(crate) unsafe fn run_nest(code: &dyn Code, pointer: impl Fn(usize) -> *mut u
         unsafe { code.run(&arguments, span.length, outer.map_or(1, |(outer, _)| outer.length)) };
         return;
     };
-    let mut offsets: SmallVec<[isize; 8]> = SmallVec::from_elem(0, arguments.len());
+    let mut offsets: SmallVec<[isize; 16]> = SmallVec::from_elem(0, arguments.len());
     operands::walk(rest, &mut offsets, &mut |offsets| {
         for (at, (argument, offset)) in arguments.iter_mut().zip(offsets).enumerate() {
             argument.pointer = pointer(at).wrapping_offset(*offset);

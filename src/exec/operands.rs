@@ -4,77 +4,61 @@
 //! length 1 are dropped; neighbours that every operand steps through as if they were one are merged; what is left is
 //! ordered so that the array that is written is walked in the order of its memory.
 
-use crate::array::{MAX_RANK, Placement};
+use crate::array::{ArrayLayout, MAX_RANK};
 use crate::lane::{Layout, OperandArgument, Role};
-use crate::plan::{Extent, Source};
+use crate::plan::Extent;
 use fuselet_ir::Half;
 use smallvec::SmallVec;
 
 /// Byte strides of one operand, one for each dimension of a domain.
 pub(crate) type Strides = [isize; MAX_RANK];
 
-/// An operand over a domain.
+/// An array aligned to a domain.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bound {
-    pub(crate) pointer: *mut u8,
+pub(crate) struct AlignedOperand {
+    /// Bytes from the array's first element to the operand's.
+    pub(crate) offset: isize,
     pub(crate) strides: Strides,
 }
 
-// SAFETY: a bound is an address and steps; whoever reads or writes through it promises that no other thread has the
-// elements meanwhile ([`super::threads::split`] hands out disjoint parts).
-unsafe impl Send for Bound {}
-// SAFETY: as above; nothing is read or written through a shared bound itself.
-unsafe impl Sync for Bound {}
-
-/// Where the operands of a kernel begin in one call.
-#[derive(Clone, Debug)]
-pub(crate) struct Pointers(pub(crate) SmallVec<[*mut u8; 8]>);
-
-// SAFETY: as for bounds.
-unsafe impl Sync for Pointers {}
-
 /// Aligns an array to a domain of this rank, after cutting it in halves.
-pub(crate) fn bind(placement: &Placement, cuts: &[(usize, Half)], rank: usize) -> Bound {
-    let mut pointer = placement.pointer;
-    let mut shape: SmallVec<[usize; MAX_RANK]> = SmallVec::from_slice(placement.shape());
+pub(crate) fn align(array: &ArrayLayout<'_>, cuts: &[(usize, Half)], rank: usize) -> AlignedOperand {
+    let mut shape: SmallVec<[usize; MAX_RANK]> = SmallVec::from_slice(array.shape());
+    let steps = array.byte_strides();
+    let mut offset = 0isize;
     for (from_end, half) in cuts {
         let axis = shape.len() - from_end;
         shape[axis] /= 2;
         if *half == Half::Second {
-            pointer = pointer.wrapping_offset(placement.strides()[axis] * shape[axis] as isize);
+            offset = offset.wrapping_add(steps[axis].wrapping_mul(shape[axis] as isize));
         }
     }
     let mut strides = [0; MAX_RANK];
     for from_end in 1..=rank.min(shape.len()) {
         let axis = shape.len() - from_end;
         if shape[axis] != 1 {
-            strides[rank - from_end] = placement.strides()[axis];
+            strides[rank - from_end] = steps[axis];
         }
     }
-    Bound { pointer, strides }
-}
-
-/// Aligns a source to a domain.
-pub(crate) fn bind_source(source: &Source, placement: &Placement, rank: usize) -> Bound {
-    bind(placement, &source.cuts, rank)
+    AlignedOperand { offset, strides }
 }
 
 /// One dimension of a loop nest: its length and every operand's byte stride.
 #[derive(Clone, Debug)]
 pub(crate) struct Dimension {
     pub(crate) length: usize,
-    pub(crate) strides: SmallVec<[isize; 8]>,
+    pub(crate) strides: SmallVec<[isize; 6]>,
 }
 
 /// A loop nest over some dimensions of a domain, outermost first, merged as far as strides allow.
-pub(crate) type Nest = SmallVec<[Dimension; 4]>;
+pub(crate) type Nest = SmallVec<[Dimension; 2]>;
 
 /// The nest of the domain's dimensions `axes`, walked in the order of `leader`'s memory. `None` if one has length 0.
 pub(crate) fn nest(
     domain: &[Extent],
     sizes: &[usize],
     axes: impl Iterator<Item = usize>,
-    operands: &[Bound],
+    operands: &[AlignedOperand],
     leader: Option<usize>,
 ) -> Option<Nest> {
     let mut nest: Nest = SmallVec::new();
@@ -102,7 +86,8 @@ pub(crate) fn merge(nest: &mut Nest) {
         at -= 1;
         let inner = &nest[at];
         let length = inner.length as isize;
-        let one = nest[at - 1].strides.iter().zip(&inner.strides).all(|(outer, inner)| *outer == *inner * length);
+        let one =
+            nest[at - 1].strides.iter().zip(&inner.strides).all(|(outer, inner)| *outer == inner.wrapping_mul(length));
         if one {
             let inner = nest.remove(at);
             let outer = &mut nest[at - 1];

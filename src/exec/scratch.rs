@@ -1,24 +1,17 @@
-//! Memory for values between passes and arrays between kernels, kept by each thread between calls.
+//! Memory for values between passes and arrays between kernels, kept by an engine between calls.
 //!
-//! A call takes a block and gives it back when the block is dropped, so that calls after the first allocate nothing. Blocks
-//! above [`LARGEST_KEPT`] bytes are freed instead of kept, and [`release_scratch`] frees what a thread keeps.
+//! A call takes one block before it stores anything, and gives it back at its end, so that calls after the first allocate
+//! nothing and no call fails halfway. What an engine keeps is bounded ([`ScratchPool::new`]); larger blocks are freed at
+//! once, and [`ScratchPool::release`] frees the rest.
 
-use std::cell::RefCell;
+use super::shard::Sharded;
+use std::alloc::{self, Layout};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A thread keeps no block above this size. Fresh pages cost more than a kernel does (2 ns an element here), so arrays
-/// between kernels are worth keeping up to sizes at which a program would notice them.
-const LARGEST_KEPT: usize = 256 << 20;
-/// A thread keeps at most this many blocks: nested calls are two or three deep.
-const MOST_KEPT: usize = 4;
 const ALIGNMENT: usize = 64;
-
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; ALIGNMENT]);
-
-thread_local! {
-    static BLOCKS: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
-}
+/// A thread's share keeps this many blocks: calls are nested one or two deep.
+const MOST_KEPT: usize = 2;
 
 /// The memory a call needs between its kernels or passes is not to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,60 +19,158 @@ pub(crate) struct OutOfMemory {
     pub(crate) bytes: usize,
 }
 
-/// A block of memory, aligned to cache lines, with unspecified contents.
-#[derive(Default)]
-pub(crate) struct Scratch(Vec<Line>);
+/// The scratch memory of one engine.
+pub(crate) struct ScratchPool {
+    kept: Sharded<Vec<Block>>,
+    /// Bytes of all kept blocks.
+    bytes: AtomicUsize,
+    limit: usize,
+}
 
-impl Scratch {
-    /// At least `bytes` bytes.
-    pub(crate) fn take(bytes: usize) -> Result<Scratch, OutOfMemory> {
-        let lines = bytes.div_ceil(ALIGNMENT);
-        let mut block = BLOCKS.with(|blocks| {
-            let mut blocks = blocks.borrow_mut();
-            let fitting = blocks.iter().position(|block| block.len() >= lines);
-            fitting.or(blocks.len().checked_sub(1)).map(|at| blocks.swap_remove(at)).unwrap_or_default()
-        });
-        if block.len() < lines {
-            block.try_reserve_exact(lines - block.len()).map_err(|_| OutOfMemory { bytes })?;
-            block.resize(lines, Line([0; ALIGNMENT]));
-        }
-        Ok(Scratch(block))
+/// Memory aligned to cache lines, initialised.
+struct Block {
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: a block owns its memory.
+unsafe impl Send for Block {}
+
+impl Block {
+    /// Zeroed, so that no byte that is ever looked at is uninitialised. (The system's fresh pages are; only blocks that are
+    /// reused by the allocator are cleared.)
+    fn new(bytes: usize) -> Result<Block, OutOfMemory> {
+        let error = OutOfMemory { bytes };
+        let layout = Block::layout(bytes).ok_or(error)?;
+        // SAFETY: the layout is not empty.
+        let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or(error)?;
+        Ok(Block { start, bytes })
     }
 
-    /// The address of the block.
-    pub(crate) fn base(&mut self) -> *mut u8 {
-        self.0.as_mut_ptr().cast::<u8>()
+    fn layout(bytes: usize) -> Option<Layout> {
+        Layout::from_size_align(bytes, ALIGNMENT).ok().filter(|layout| layout.size() > 0)
     }
 }
 
-impl Drop for Scratch {
+impl Drop for Block {
     fn drop(&mut self) {
-        let block = std::mem::take(&mut self.0);
-        if block.is_empty() || block.len() * ALIGNMENT > LARGEST_KEPT {
+        if let Some(layout) = Block::layout(self.bytes) {
+            // SAFETY: allocated with this very layout.
+            unsafe { alloc::dealloc(self.start.as_ptr(), layout) };
+        }
+    }
+}
+
+/// A block of memory with unspecified contents, until it is dropped.
+pub(crate) struct Scratch<'a> {
+    block: Option<Block>,
+    pool: &'a ScratchPool,
+}
+
+impl ScratchPool {
+    /// A pool that keeps at most so many bytes between calls.
+    pub(crate) fn new(limit: usize) -> ScratchPool {
+        ScratchPool { kept: Sharded::default(), bytes: AtomicUsize::new(0), limit }
+    }
+
+    /// At least `bytes` bytes.
+    pub(crate) fn take(&self, bytes: usize) -> Result<Scratch<'_>, OutOfMemory> {
+        if bytes == 0 {
+            return Ok(Scratch { block: None, pool: self });
+        }
+        let kept = self.kept.take().and_then(|mut kept| {
+            let at = kept.iter().position(|block| block.bytes >= bytes)?;
+            Some(kept.swap_remove(at))
+        });
+        if let Some(block) = kept {
+            self.bytes.fetch_sub(block.bytes, Ordering::Relaxed);
+            return Ok(Scratch { block: Some(block), pool: self });
+        }
+        Ok(Scratch { block: Some(Block::new(round_up(bytes))?), pool: self })
+    }
+
+    /// Keeps a block, if there is room for it.
+    fn keep(&self, block: Block) {
+        let Some(mut kept) = self.kept.take() else { return };
+        // A block takes the place of a smaller one.
+        if kept.len() >= MOST_KEPT {
+            let Some(smallest) = (0..kept.len()).min_by_key(|at| kept[*at].bytes) else { return };
+            if kept[smallest].bytes >= block.bytes {
+                return;
+            }
+            let freed = kept.swap_remove(smallest);
+            self.bytes.fetch_sub(freed.bytes, Ordering::Relaxed);
+        }
+        // Once only: what grows later finds room already taken.
+        if kept.capacity() < MOST_KEPT && kept.try_reserve_exact(MOST_KEPT).is_err() {
             return;
         }
-        // While a thread ends its blocks may be gone already: then this one is freed.
-        let _ = BLOCKS.try_with(|blocks| {
-            if let Ok(mut blocks) = blocks.try_borrow_mut()
-                && blocks.len() < MOST_KEPT
-            {
-                blocks.push(block);
+        if self.bytes.fetch_add(block.bytes, Ordering::Relaxed).saturating_add(block.bytes) > self.limit {
+            self.bytes.fetch_sub(block.bytes, Ordering::Relaxed);
+            return;
+        }
+        kept.push(block);
+    }
+
+    /// Frees what is kept.
+    pub(crate) fn release(&self) {
+        for mut kept in self.kept.take_all() {
+            for block in kept.drain(..) {
+                self.bytes.fetch_sub(block.bytes, Ordering::Relaxed);
             }
-        });
+        }
+    }
+
+    /// Bytes that are kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 
-/// Frees the scratch memory that the calling thread keeps between calls: row buffers, and arrays between kernels of up to
-/// 256 MiB. The next call that needs some takes it anew.
-pub fn release_scratch() {
-    let _ = BLOCKS.try_with(|blocks| {
-        if let Ok(mut blocks) = blocks.try_borrow_mut() {
-            blocks.clear();
+impl std::fmt::Debug for ScratchPool {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ScratchPool").field("bytes", &self.kept_bytes()).field("limit", &self.limit).finish()
+    }
+}
+
+impl Scratch<'_> {
+    /// The address of the block.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.block.as_ref().map_or(std::ptr::null_mut(), |block| block.start.as_ptr())
+    }
+}
+
+impl Drop for Scratch<'_> {
+    fn drop(&mut self) {
+        if let Some(block) = self.block.take() {
+            self.pool.keep(block);
         }
-    });
+    }
 }
 
 /// The next multiple of a cache line.
 pub(crate) fn round_up(bytes: usize) -> usize {
     bytes.div_ceil(ALIGNMENT).saturating_mul(ALIGNMENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_come_back_and_what_is_kept_is_bounded() {
+        let pool = ScratchPool::new(10_000);
+        let first = pool.take(1000).expect("there is memory").base();
+        assert_eq!(pool.kept_bytes(), 1024);
+        assert_eq!(pool.take(900).expect("there is memory").base(), first);
+        let two = [pool.take(4000), pool.take(100)].map(|taken| taken.expect("there is memory"));
+        assert_eq!(pool.kept_bytes(), 0);
+        drop(two);
+        assert_eq!(pool.kept_bytes(), 4032 + 1024);
+        drop(pool.take(20_000).expect("there is memory"));
+        assert!(pool.kept_bytes() <= 10_000);
+        pool.release();
+        assert_eq!(pool.kept_bytes(), 0);
+        assert!(pool.take(usize::MAX / 2).is_err());
+    }
 }

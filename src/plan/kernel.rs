@@ -206,11 +206,3 @@ pub struct Plan {
     /// Why the plan is as it is.
     pub notes: Vec<super::report::Note>,
 }
-
-impl Plan {
-    /// Whether the first output may be the very array of each of these inputs, a bit each.
-    pub(crate) fn allows_in_place(&self, inputs: u32) -> bool {
-        let allowed = self.in_place[0].iter().enumerate();
-        allowed.fold(inputs, |left, (at, allowed)| left & !(u32::from(*allowed) << at)) == 0
-    }
-}

@@ -1,10 +1,8 @@
 //! Fusing: a graph becomes a [`Plan`] of as few kernels as possible.
 //!
 //! The way: [`sink`](self) moves halves to the inputs; `partition` decides which ops share a kernel; `passes` cuts a
-//! kernel into passes over its rows; `emit` writes a pass as a lane program, once the layouts of its operands are
-//! known. The plan's notes say why each boundary is there.
+//! kernel into passes over its rows. What a pass is in code is no business of a plan. The plan's notes say why each boundary is there.
 
-mod emit;
 mod kernel;
 mod nodes;
 mod partition;
@@ -12,9 +10,8 @@ mod passes;
 mod report;
 mod sink;
 
-pub use emit::{Form, emit};
-pub(crate) use emit::{Prefetched, combine_of, moves, prefetched, strip_passes, sums};
 pub use kernel::{Buffer, Extent, KernelPlan, PassPlan, Plan, Sink, Slot, Source, Stage, StageReduction, Temporary};
+pub(crate) use partition::node_cost;
 pub use report::Note;
 
 use fuselet_ir::shape::{self, Shape, ShapeError};

@@ -304,7 +304,7 @@ impl Partition<'_> {
 }
 
 /// Roughly how many lane ops a node becomes.
-pub(super) fn node_cost(node: &Node) -> usize {
+pub(crate) fn node_cost(node: &Node) -> usize {
     match node {
         Node::Elementwise { op, .. } => match op.class() {
             Class::Special => 20,

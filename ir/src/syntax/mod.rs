@@ -40,6 +40,7 @@ pub(crate) mod parser;
 pub(crate) mod printer;
 
 pub use error::{Problem, SyntaxError};
+pub use nearest::nearest;
 
 /// The longest text that is parsed, in bytes.
 pub const MAX_TEXT: usize = 1 << 20;

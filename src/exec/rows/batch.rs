@@ -1,55 +1,56 @@
-//! Running laid-out rows: batch after batch, on one thread or several.
+//! Running bound rows: batch after batch, on one thread or several.
 
 use super::loops::{Base, RowLoops};
 use super::{finish, pack, span, strip};
-use crate::exec::operands::{self, Dimension, Pointers};
-use crate::exec::scratch::{OutOfMemory, Scratch};
-use crate::exec::threads;
+use crate::codegen::write::Form;
+use crate::exec::operands::{self, Dimension};
+use crate::exec::threads::Threads;
 use crate::lane::OperandArgument;
-use crate::plan::{Form, KernelPlan};
 use smallvec::SmallVec;
 
 /// What passes run on: the loops, with this thread's scratch.
 pub(super) struct Batch<'a> {
-    pub(super) plan: &'a KernelPlan,
     pub(super) loops: &'a RowLoops,
+    pub(super) threads: &'a Threads,
     scratch: *mut u8,
-    /// The arguments of all passes, for the current batch.
-    arguments: SmallVec<[OperandArgument; 32]>,
 }
 
-/// Runs a kernel's loops on arrays that begin at `pointers`, rows being split over so many threads.
-///
-/// # Safety
-/// The arrays are laid out as those the loops are for; every element they reach is valid, as [`crate::codegen::Code::run`]
-/// asks.
-pub(crate) unsafe fn run_loops(
-    loops: &RowLoops,
-    plan: &KernelPlan,
-    pointers: &Pointers,
-    parts: usize,
-) -> Result<(), OutOfMemory> {
-    if parts == 1 || loops.row_parts > 1 {
-        // SAFETY: the caller's promise, for all rows.
-        return unsafe { run_rows(loops, plan, &pointers.0, &loops.nest) };
-    }
-    let nest = &loops.nest;
-    let cut = dimension_to_cut(nest, parts);
-    let grain = if loops.form == Form::Strip && cut == nest.len() - 1 { 64 } else { 1 };
-    let failed = std::sync::Mutex::new(None);
-    threads::split(nest[cut].length, grain, parts, |first, count| {
-        let mut part = nest.clone();
-        part[cut].length = count;
-        let Pointers(pointers) = pointers;
-        let steps = pointers.iter().zip(&nest[cut].strides);
-        let moved: SmallVec<[*mut u8; 8]> =
-            steps.map(|(pointer, stride)| pointer.wrapping_offset(stride * first as isize)).collect();
-        // SAFETY: the caller's promise, for rows that no other thread has.
-        if let Err(error) = unsafe { run_rows(loops, plan, &moved, &part) } {
-            *failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+/// Where operands begin, and scratch.
+struct Starts<'a>(&'a [*mut u8], *mut u8);
+
+// SAFETY: addresses; threads read and write disjoint rows of what they lead to, and have scratch of their own.
+unsafe impl Sync for Starts<'_> {}
+
+impl RowLoops {
+    /// Runs the loops on arrays that begin at `starts`.
+    ///
+    /// # Safety
+    /// The arrays have the layouts the loops are bound to; every element they reach is valid, as
+    /// [`crate::codegen::Code::run`] asks. `scratch` is aligned to cache lines, has [`RowLoops::thread_scratch`] bytes for
+    /// each of [`RowLoops::threads`], and is this call's own.
+    pub(crate) unsafe fn run(&self, threads: &Threads, starts: &[*mut u8], scratch: *mut u8) {
+        if self.parts == 1 {
+            // SAFETY: the caller's promise, for all rows.
+            return unsafe { run_rows(self, threads, starts, scratch, &self.nest) };
         }
-    });
-    failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+        let nest = &self.nest;
+        let cut = dimension_to_cut(nest, self.parts);
+        let grain = if self.form == Form::Strip && cut == nest.len() - 1 { 64 } else { 1 };
+        let shared = Starts(starts, scratch);
+        threads.split(nest[cut].length, grain, self.parts, |number, first, count| {
+            let mut part = nest.clone();
+            part[cut].length = count;
+            let Starts(starts, scratch) = &shared;
+            let moved: SmallVec<[*mut u8; 16]> = starts
+                .iter()
+                .zip(&nest[cut].strides)
+                .map(|(start, stride)| start.wrapping_offset(stride * first as isize))
+                .collect();
+            let own = scratch.wrapping_add(number * self.scratch_bytes);
+            // SAFETY: the caller's promise, for rows that no other thread has. Parts are numbered below `self.parts`.
+            unsafe { run_rows(self, threads, &moved, own, &part) };
+        });
+    }
 }
 
 /// The dimension of which each of so many threads gets a part: the outermost that can be shared out evenly, so that each reads memory
@@ -63,23 +64,16 @@ fn dimension_to_cut(nest: &[Dimension], parts: usize) -> usize {
 /// Runs the rows of a nest on this thread.
 ///
 /// # Safety
-/// As [`run_loops`], for these rows.
-unsafe fn run_rows(
-    loops: &RowLoops,
-    plan: &KernelPlan,
-    pointers: &[*mut u8],
-    nest: &[Dimension],
-) -> Result<(), OutOfMemory> {
-    let mut scratch = Scratch::take(loops.scratch_bytes)?;
-    let mut batch = Batch { plan, loops, scratch: scratch.base(), arguments: SmallVec::new() };
-    // SAFETY: the caller's promise; scratch is this call's own, as large as the loops ask for.
+/// As [`RowLoops::run`], for these rows.
+unsafe fn run_rows(loops: &RowLoops, threads: &Threads, starts: &[*mut u8], scratch: *mut u8, nest: &[Dimension]) {
+    let batch = Batch { loops, threads, scratch };
+    // SAFETY: the caller's promise.
     unsafe {
         match &loops.packed {
-            Some(along) => pack::run(&mut batch, along, pointers, nest),
-            None => batch.walk(pointers, nest),
+            Some(along) => pack::run(&batch, along, starts, nest),
+            None => batch.walk(starts, nest),
         }
     }
-    Ok(())
 }
 
 impl Batch<'_> {
@@ -87,10 +81,10 @@ impl Batch<'_> {
     ///
     /// # Safety
     /// As [`run_loops`].
-    unsafe fn walk(&mut self, pointers: &[*mut u8], nest: &[Dimension]) {
+    unsafe fn walk(&self, pointers: &[*mut u8], nest: &[Dimension]) {
         let Some((last, outer)) = nest.split_last() else { return };
-        let mut offsets: SmallVec<[isize; 8]> = SmallVec::from_elem(0, pointers.len());
-        let mut starts: SmallVec<[*mut u8; 8]> = SmallVec::from_slice(pointers);
+        let mut offsets: SmallVec<[isize; 16]> = SmallVec::from_elem(0, pointers.len());
+        let mut starts: SmallVec<[*mut u8; 16]> = SmallVec::from_slice(pointers);
         operands::walk(outer, &mut offsets, &mut |offsets| {
             let mut first = 0;
             while first < last.length {
@@ -99,53 +93,65 @@ impl Batch<'_> {
                     *start = pointers[at].wrapping_offset(offsets[at] + last.strides[at] * first as isize);
                 }
                 let next = if first + count < last.length { count as isize } else { 0 };
-                self.point(&starts, |at| last.strides[at] * next);
-                // SAFETY: the caller's promise; scratch has room for a batch.
-                unsafe { self.run(count) };
+                // SAFETY: the caller's promise; scratch has room for a batch, and for the arguments.
+                unsafe {
+                    self.point(&starts, |at| last.strides[at] * next);
+                    self.run(count);
+                }
                 first += count;
             }
         });
     }
 
     /// Points all arguments at a batch whose operands begin here, in the next batch so many bytes on.
-    pub(super) fn point(&mut self, starts: &[*mut u8], next: impl Fn(usize) -> isize) {
-        let (loops, scratch) = (self.loops, self.scratch);
-        self.arguments.clear();
-        self.arguments.extend(loops.arguments.iter().map(|argument| {
+    ///
+    /// # Safety
+    /// As [`RowLoops::run`].
+    pub(super) unsafe fn point(&self, starts: &[*mut u8], next: impl Fn(usize) -> isize) {
+        let own = self.scratch.wrapping_add(self.loops.arguments_at).cast::<OperandArgument>();
+        for (at, argument) in self.loops.arguments.iter().enumerate() {
             let base = match argument.base {
                 Base::Operand(at) => starts[at],
                 Base::Ahead(at) => starts[at].wrapping_offset(next(at)),
-                Base::Scratch => scratch,
+                Base::Scratch => self.scratch,
             };
-            operands::argument(base.wrapping_offset(argument.offset), argument.stride, argument.outer_stride)
-        }));
+            let pointed =
+                operands::argument(base.wrapping_offset(argument.offset), argument.stride, argument.outer_stride);
+            // SAFETY: scratch has room for all arguments there, aligned to cache lines.
+            unsafe { own.add(at).write(pointed) };
+        }
     }
 
     /// Runs all stages on the `count` rows that the arguments point at.
     ///
     /// # Safety
-    /// As [`run_loops`]; `count` is at most a batch.
+    /// As [`RowLoops::run`]; `count` is at most a batch, and the arguments point at it.
     pub(super) unsafe fn run(&self, count: usize) {
-        for (number, stage) in self.loops.stages.iter().enumerate() {
+        for stage in &self.loops.stages {
             // SAFETY: the caller's promise; what a pass reads of scratch, the passes before it wrote.
             unsafe {
-                if let Some(along) = &stage.along {
+                if let Some(row) = &stage.row {
                     match self.loops.form {
-                        Form::Span => span::run(self, number, along, count),
-                        _ => strip::run(self, number, along, count),
+                        Form::Span => span::run(self, stage, row, count),
+                        _ => strip::run(self, stage, row, count),
                     }
                 }
-                finish::reductions(self, number, count);
-                if let Some((code, arguments)) = &stage.across {
-                    code.run(self.arguments(arguments), count, 1);
+                finish::reductions(self, stage, count);
+                if let Some(per_row) = &stage.per_row {
+                    per_row.code.run(self.arguments(&per_row.arguments), count, 1);
                 }
             }
         }
     }
 
     /// Arguments, by their places.
-    pub(super) fn arguments(&self, places: &std::ops::Range<usize>) -> &[OperandArgument] {
-        &self.arguments[places.clone()]
+    ///
+    /// # Safety
+    /// [`Batch::point`] has written them.
+    pub(super) unsafe fn arguments(&self, places: &std::ops::Range<usize>) -> &[OperandArgument] {
+        let own = self.scratch.wrapping_add(self.loops.arguments_at).cast::<OperandArgument>();
+        // SAFETY: written by the caller's promise; places are below the number of arguments. No pass writes there.
+        unsafe { std::slice::from_raw_parts(own.add(places.start), places.len()) }
     }
 
     /// A place in scratch.

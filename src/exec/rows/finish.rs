@@ -1,16 +1,16 @@
-//! The end of a reduction: combining strips, adding up sections, and what a row's result still needs.
+//! The end of a reduction: combining strips, adding up chunks, and what a row's result still needs.
 //!
 //! Ordinary Rust on the lanes' dtype, but for strips, which have code of their own. The order of every sum is fixed: the tree of
-//! [`crate::lane::combine_lanes`] in a section, ascending sections in float64 (with the errors of the additions carried along, for
+//! [`crate::lane::combine_lanes`] in a chunk, ascending chunks in float64 (with the errors of the additions carried along, for
 //! float64 itself).
 
 use super::batch::Batch;
-use super::loops::StripCode;
+use super::loops::{BoundReduction, StageCode, StripCode};
 use crate::array::Dtype;
+use crate::codegen::write::{Form, combine_of};
 use crate::exec::operands;
 use crate::lane::{Combine, Lane};
-use crate::plan::{Form, StageReduction, combine_of};
-use fuselet_ir::Reduction;
+use fuselet_ir::{Reduction, special};
 
 /// Calls a function generic over the lane with the lane of a dtype.
 macro_rules! with_lane {
@@ -27,9 +27,15 @@ macro_rules! with_lane {
 ///
 /// # Safety
 /// Every result of the rows was written; the scalars have room.
-pub(super) unsafe fn add_results(batch: &Batch<'_>, stage: usize, count: usize, results: usize, steps: (isize, isize)) {
+pub(super) unsafe fn add_results(
+    batch: &Batch<'_>,
+    stage: &StageCode,
+    count: usize,
+    results: usize,
+    steps: (isize, isize),
+) {
     let places = &batch.loops.places;
-    for (at, reduction) in accumulated(batch, stage) {
+    for (at, reduction) in accumulated(stage) {
         let combine = combine_of(reduction.reduction);
         let (source, target) = (batch.scratch(places.results(at)), batch.scratch(places.scalar(reduction.scalar)));
         // SAFETY: the caller's promise.
@@ -56,8 +62,8 @@ unsafe fn add_rows<L: Lane>(
 }
 
 /// The stage's reductions that have an accumulator, with their places.
-fn accumulated<'a>(batch: &Batch<'a>, stage: usize) -> impl Iterator<Item = (usize, &'a StageReduction)> {
-    batch.plan.stages[stage].reductions.iter().enumerate().filter(|(_, reduction)| reduction.kept.is_none())
+fn accumulated(stage: &StageCode) -> impl Iterator<Item = (usize, &BoundReduction)> {
+    stage.reductions.iter().enumerate().filter(|(_, reduction)| reduction.kept.is_none())
 }
 
 /// # Safety
@@ -113,7 +119,7 @@ pub(super) struct Strip {
 ///
 /// # Safety
 /// The accumulators have the strip.
-pub(super) unsafe fn clear_strip(batch: &Batch<'_>, stage: usize, strip: Strip) {
+pub(super) unsafe fn clear_strip(batch: &Batch<'_>, stage: &StageCode, strip: Strip) {
     for (strips, code) in strips(batch, stage, strip) {
         // SAFETY: the caller's promise.
         unsafe { code.fill.run(&[operands::argument(strips, batch.size() as isize, 0)], strip.count, 1) };
@@ -124,7 +130,7 @@ pub(super) unsafe fn clear_strip(batch: &Batch<'_>, stage: usize, strip: Strip) 
 ///
 /// # Safety
 /// The accumulators have both strips, which do not overlap.
-pub(super) unsafe fn combine_strips(batch: &Batch<'_>, stage: usize, strip: Strip, upper: usize) {
+pub(super) unsafe fn combine_strips(batch: &Batch<'_>, stage: &StageCode, strip: Strip, upper: usize) {
     for (lower, code) in strips(batch, stage, strip) {
         let arguments =
             [lower, lower.wrapping_add(upper), lower].map(|at| operands::argument(at, batch.size() as isize, 0));
@@ -134,29 +140,35 @@ pub(super) unsafe fn combine_strips(batch: &Batch<'_>, stage: usize, strip: Stri
 }
 
 /// Where a strip of each accumulator of a stage is, and the code for it.
-fn strips<'a>(batch: &Batch<'a>, stage: usize, strip: Strip) -> impl Iterator<Item = (*mut u8, &'a StripCode)> {
+fn strips<'a>(batch: &Batch<'a>, stage: &'a StageCode, strip: Strip) -> impl Iterator<Item = (*mut u8, &'a StripCode)> {
     let (loops, first) = (batch.loops, batch.scratch(0));
-    accumulated(batch, stage).map(move |(at, reduction)| {
+    accumulated(stage).map(move |(at, reduction)| {
         let combine = combine_of(reduction.reduction);
         let found = loops.strips.iter().find(|(known, _)| *known == combine);
-        let (_, code) = found.expect("preparing finds code for every way of combining");
+        let (_, code) = found.expect("binding finds code for every way of combining");
         (first.wrapping_offset(loops.places.accumulator(at)).wrapping_add(strip.at), code)
     })
 }
 
-/// Copies a strip of every accumulator to the scalars, or to the results of section `result`, which lie `line` bytes apart.
+/// Copies a strip of every accumulator to the scalars, or to the results of chunk `result`, which lie `line` bytes apart.
 ///
 /// # Safety
 /// The accumulators have the strip; the target has room.
-pub(super) unsafe fn take_strip(batch: &Batch<'_>, stage: usize, strip: Strip, result: Option<usize>, line: usize) {
+pub(super) unsafe fn take_strip(
+    batch: &Batch<'_>,
+    stage: &StageCode,
+    strip: Strip,
+    result: Option<usize>,
+    line: usize,
+) {
     let places = &batch.loops.places;
-    for (at, reduction) in accumulated(batch, stage) {
+    for (at, reduction) in accumulated(stage) {
         let target = match result {
             None => batch.scratch(places.scalar(reduction.scalar)),
             Some(result) => batch.scratch(places.results(at)).wrapping_add(result * line),
         };
         let source = batch.scratch(places.accumulator(at)).wrapping_add(strip.at);
-        // SAFETY: the caller's promise; sections of scratch do not overlap.
+        // SAFETY: the caller's promise; parts of scratch do not overlap.
         unsafe { std::ptr::copy_nonoverlapping(source, target, strip.count * batch.size()) };
     }
 }
@@ -166,21 +178,22 @@ pub(super) unsafe fn take_strip(batch: &Batch<'_>, stage: usize, strip: Strip, r
 ///
 /// # Safety
 /// The stage's scalars hold `count` results, kept rows all elements of as many rows.
-pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: usize, count: usize) {
+pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: &StageCode, count: usize) {
     let (loops, size) = (batch.loops, batch.size());
     // Bytes from a row to the next, and from an element of a row to the next.
     let steps = match loops.form {
         Form::Span => (loops.row_length * size, size),
         _ => (size, loops.batch * size),
     };
-    for reduction in &batch.plan.stages[stage].reductions {
+    for reduction in &stage.reductions {
         let scalars = batch.scratch(loops.places.scalar(reduction.scalar));
         // SAFETY: the caller's promise.
         unsafe {
             match reduction.kept {
                 Some(kept) => {
                     let rows = (batch.scratch(loops.places.kept(kept)).cast_const(), steps);
-                    with_lane!(loops.dtype, whole_rows(reduction.reduction, rows, count, loops.row_length, scalars));
+                    let copy = batch.scratch(loops.places.whole_row());
+                    with_lane!(loops.dtype, whole_rows(rows, count, loops.row_length, copy, scalars));
                 }
                 None if matches!(reduction.reduction, Reduction::Sum | Reduction::SumHigh | Reduction::SumLow) => {}
                 None => with_lane!(loops.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
@@ -192,7 +205,7 @@ pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: usize, count: usize) {
 /// # Safety
 /// `scalars` is part of scratch and holds `count` lanes.
 unsafe fn settle<L: Lane>(reduction: Reduction, scalars: *mut u8, count: usize, length: usize) {
-    // SAFETY: the caller's promise; scratch is initialised, and sections are aligned to cache lines.
+    // SAFETY: the caller's promise; scratch is initialised, and its parts are aligned to cache lines.
     let scalars = unsafe { std::slice::from_raw_parts_mut(scalars.cast::<L>(), count) };
     let zero = L::round_from(0.0);
     if reduction == Reduction::Mean {
@@ -207,21 +220,23 @@ unsafe fn settle<L: Lane>(reduction: Reduction, scalars: *mut u8, count: usize, 
 }
 
 /// # Safety
-/// The elements of `count` rows are valid for reads, `target` for as many writes.
+/// The elements of `count` rows are valid for reads, `copy` for writes of a row in float64, `target` for as many results.
 unsafe fn whole_rows<L: Lane>(
-    reduction: Reduction,
     (first, steps): (*const u8, (usize, usize)),
     count: usize,
     length: usize,
+    copy: *mut u8,
     target: *mut u8,
 ) {
-    let mut values = Vec::with_capacity(length);
     for row in 0..count {
         let first = first.wrapping_add(row * steps.0);
-        values.clear();
-        // SAFETY: the caller's promise.
-        values.extend((0..length).map(|at| unsafe { first.add(at * steps.1).cast::<L>().read_unaligned() }.widen()));
-        let result = L::round_from((reduction.row().meaning)(&values));
+        // SAFETY: the caller's promise; scratch is initialised and aligned to cache lines.
+        let values = unsafe { std::slice::from_raw_parts_mut(copy.cast::<f64>(), length) };
+        for (at, value) in values.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *value = unsafe { first.add(at * steps.1).cast::<L>().read_unaligned() }.widen();
+        }
+        let result = L::round_from(special::sparsemax_tau_in_place(values));
         // SAFETY: the caller's promise.
         unsafe { target.cast::<L>().add(row).write_unaligned(result) };
     }

@@ -1,20 +1,21 @@
-//! Laying a row kernel out: its form, its batches, where its values are kept.
+//! Binding a row kernel to layouts: its form, its batches, where its values are kept.
 //!
-//! Nothing here is an address. An argument says from what it is reckoned ([`Base`]): from the first element that a source or
+//! Nothing here is an address. An argument says from what it is counted ([`Base`]): from the first element that a source or
 //! sink has in the batch, or from the beginning of scratch.
 
 use super::GROUP;
+use super::passes::Passes;
 use super::places::{self, Places};
-use super::prepare::Preparation;
-use crate::api::Engine;
 use crate::array::Dtype;
 use crate::codegen::Code;
-use crate::exec::Arrays;
-use crate::exec::operands::{self, Bound, Dimension, Nest, Pointers};
-use crate::exec::prepared::{PreparedKernel, PreparedPlan};
-use crate::exec::scratch::OutOfMemory;
-use crate::lane::Combine;
-use crate::plan::{self, Form, KernelPlan, Slot};
+use crate::codegen::write::{self, Form};
+use crate::compile::Compiler;
+use crate::exec::compiled::CompiledPlan;
+use crate::exec::operands::{self, AlignedOperand, Dimension, Nest};
+use crate::exec::scratch::{OutOfMemory, round_up};
+use crate::lane::{Combine, OperandArgument};
+use crate::plan::{KernelPlan, Slot};
+use fuselet_ir::Reduction;
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,26 +44,37 @@ const MOST_ROWS: usize = 1024;
 /// A strip has at most this many lanes: those of its accumulators should stay in a second-level cache.
 const MOST_LANES: usize = 4096;
 
-/// A row kernel laid out over arrays of certain shapes and strides, with its code. Sources, then sinks, are its *operands*.
+/// A row kernel bound to arrays of certain shapes and strides, with its code. Sources, then sinks, are its *operands*.
 pub(crate) struct RowLoops {
+    /// How many of the operands are sources.
+    pub(super) sources: usize,
+    /// Which operands vary along the row.
+    pub(super) varying: SmallVec<[bool; 8]>,
     pub(super) form: Form,
     pub(super) dtype: Dtype,
     pub(super) row_length: usize,
+    /// How many threads share the rows.
+    pub(super) parts: usize,
     /// How many threads share each row.
     pub(super) row_parts: usize,
     /// The loops over rows; steps of the last one are batched.
     pub(super) nest: Nest,
     /// The row's own dimensions, if it has to be packed.
-    pub(super) packed: Option<Nest>,
+    pub(super) packed: Option<Box<Nest>>,
     /// Steps of a batch, at most.
     pub(super) batch: usize,
     pub(super) places: Places,
+    /// Scratch of one thread, its arguments included.
     pub(super) scratch_bytes: usize,
-    pub(super) stages: SmallVec<[StageCode; 4]>,
+    /// Where in scratch the arguments of the current batch are.
+    pub(super) arguments_at: usize,
+    pub(super) stages: Vec<StageCode>,
+    /// The segments of all passes along rows.
+    pub(super) segments: Vec<Segment>,
     /// The arguments of all passes.
-    pub(super) arguments: SmallVec<[Argument; 32]>,
+    pub(super) arguments: Vec<Argument>,
     /// In strip form, what the accumulators need, each way of combining once.
-    pub(super) strips: SmallVec<[(Combine, StripCode); 2]>,
+    pub(super) strips: Vec<(Combine, StripCode)>,
 }
 
 /// Code over strips of an accumulator.
@@ -73,7 +85,7 @@ pub(super) struct StripCode {
     pub(super) combine: Arc<dyn Code>,
 }
 
-/// What the pointer of an argument is reckoned from.
+/// What the pointer of an argument is counted from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Base {
     /// The first element of this operand in the batch.
@@ -84,9 +96,21 @@ pub(super) enum Base {
     Scratch,
 }
 
+/// How the elements of an argument go with those of the row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Motion {
+    /// Another one for each element.
+    Moves,
+    /// The same for the whole row.
+    Stays,
+    /// Results of a reduction, or strips of an accumulator.
+    Accumulates,
+}
+
 /// An argument of a pass, but for the address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Argument {
+    pub(super) motion: Motion,
     pub(super) base: Base,
     /// Bytes behind the base.
     pub(super) offset: isize,
@@ -96,32 +120,49 @@ pub(super) struct Argument {
 
 /// The passes of one stage.
 pub(super) struct StageCode {
-    pub(super) along: Option<AlongCode>,
-    /// With the place of its arguments.
-    pub(super) across: Option<(Arc<dyn Code>, Range<usize>)>,
+    pub(super) row: Option<RowPass>,
+    pub(super) reductions: SmallVec<[BoundReduction; 2]>,
+    pub(super) per_row: Option<PerRowPass>,
     /// Whether it sums along the row.
     pub(super) sums: bool,
 }
 
-/// The pass along the row.
-pub(super) struct AlongCode {
-    pub(super) segments: SmallVec<[Segment; 3]>,
-    /// Sections of the row, each of which has a result of its own if there are several.
-    pub(super) results: usize,
+/// A reduction of a stage.
+#[derive(Clone, Copy)]
+pub(super) struct BoundReduction {
+    pub(super) reduction: Reduction,
+    /// The scalar that takes the result.
+    pub(super) scalar: usize,
+    /// The kept value it reads instead of an accumulator.
+    pub(super) kept: Option<usize>,
 }
 
-/// A part of every row that one kind of code runs in equal sections, one after the other.
+/// The pass that runs once a row, with the place of its arguments.
+pub(super) struct PerRowPass {
+    pub(super) code: Arc<dyn Code>,
+    pub(super) arguments: Range<usize>,
+}
+
+/// The pass along the row.
+pub(super) struct RowPass {
+    pub(super) segments: Range<usize>,
+    /// Chunks of the row, each of which has a result of its own if there are several.
+    pub(super) results: usize,
+    /// Whether it reduces into accumulators.
+    pub(super) reduces: bool,
+}
+
+/// A part of every row that one kind of code runs in equal chunks, one after the other.
 pub(super) struct Segment {
     pub(super) code: Arc<dyn Code>,
     /// How many elements a body does: 1 or 4.
     pub(super) bodies: usize,
-    /// Elements of a section that each body does.
+    /// Elements of a chunk that each body does.
     pub(super) span: usize,
-    pub(super) sections: usize,
-    /// The place of the first section's result among the row's.
+    pub(super) chunks: usize,
+    /// The place of the first chunk's result among the row's.
     pub(super) result: usize,
-    /// Where its arguments are: those of the pass's slots, strips as they are read (in strip form), those of the other bodies,
-    /// what is prefetched.
+    /// Where its arguments are.
     pub(super) arguments: Range<usize>,
 }
 
@@ -134,8 +175,8 @@ pub(super) struct View<'a> {
     pub(super) row_length: usize,
     pub(super) batch: usize,
     /// Byte strides of the operands along the row, and from a row of a batch to the next.
-    pub(super) row_strides: SmallVec<[isize; 8]>,
-    pub(super) batch_strides: SmallVec<[isize; 8]>,
+    pub(super) row_strides: SmallVec<[isize; 6]>,
+    pub(super) batch_strides: SmallVec<[isize; 6]>,
     /// Which sinks go past caches.
     pub(super) streamed: SmallVec<[bool; 4]>,
     /// Where each kept value lies: in the memory of an operand that is written later, or in scratch.
@@ -143,22 +184,28 @@ pub(super) struct View<'a> {
     pub(super) places: Places,
 }
 
-/// Lays a kernel out, for so many threads; gives where its operands begin, too. `None` if there are no rows. `same` tells
-/// whether a source is the very array of a sink.
-pub(crate) fn lay_out(
-    engine: &Engine,
-    prepared: &PreparedPlan,
-    kernel: &PreparedKernel,
-    plan: &KernelPlan,
-    arrays: &Arrays<'_>,
-    parts: usize,
-    same: impl Fn(usize, usize) -> bool,
-) -> Result<Option<(RowLoops, Pointers)>, OutOfMemory> {
+/// What a row kernel is bound to.
+pub(crate) struct RowRequest<'a> {
+    pub(crate) compiler: &'a Compiler,
+    pub(crate) compiled: &'a CompiledPlan,
+    pub(crate) kernel: usize,
+    pub(crate) sizes: &'a [usize],
+    /// The operands, aligned to the domain.
+    pub(crate) aligned: &'a [AlignedOperand],
+    /// Bytes of the array of each sink.
+    pub(crate) sink_bytes: &'a [usize],
+    /// How many threads may share the work.
+    pub(crate) parts: usize,
+    /// Whether a source is the very array of a sink.
+    pub(crate) same: &'a dyn Fn(usize, usize) -> bool,
+}
+
+/// Binds a row kernel. `None` if there are no rows.
+pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, OutOfMemory> {
+    let RowRequest { compiled, sizes, aligned, parts, same, .. } = *request;
+    let plan = &compiled.plan.kernels[request.kernel];
     let rank = plan.domain.len();
-    let size = prepared.dtype.size();
-    let sources = plan.sources.iter().map(|source| operands::bind_source(source, arrays.get(source.buffer), rank));
-    let sinks = plan.sinks.iter().map(|sink| operands::bind(arrays.get(sink.buffer), &[], rank));
-    let bounds: SmallVec<[Bound; 8]> = sources.chain(sinks).collect();
+    let size = compiled.dtype.size();
     let others = (0..rank).filter(|axis| !plan.axes.contains(axis));
     // The array that leads the order of walking: the first that is written along rows, else the first that is read.
     let leader = plan
@@ -167,17 +214,17 @@ pub(crate) fn lay_out(
         .position(|sink| sink.varying)
         .map(|at| plan.sources.len() + at)
         .or_else(|| plan.sources.iter().position(|source| source.varying));
-    let Some(mut nest) = operands::nest(&plan.domain, arrays.sizes, others, &bounds, leader) else { return Ok(None) };
-    let none: SmallVec<[isize; 8]> = SmallVec::from_elem(0, bounds.len());
+    let Some(mut nest) = operands::nest(&plan.domain, sizes, others, aligned, leader) else { return Ok(None) };
+    let none: SmallVec<[isize; 6]> = SmallVec::from_elem(0, aligned.len());
     if nest.is_empty() {
         nest.push(Dimension { length: 1, strides: none.clone() });
     }
     // The order of elements in a row is the row-major order of its axes, whatever the strides.
-    let along = operands::nest(&plan.domain, arrays.sizes, plan.axes.iter().copied(), &bounds, None);
+    let along = operands::nest(&plan.domain, sizes, plan.axes.iter().copied(), aligned, None);
     let empty = along.is_none();
     let mut along = along.unwrap_or_default();
     let row_length = if empty { 0 } else { along.iter().map(|dimension| dimension.length).product() };
-    let mut row_strides = match along.as_slice() {
+    let mut row_strides: SmallVec<[isize; 6]> = match along.as_slice() {
         [one] => one.strides.clone(),
         _ => none.clone(),
     };
@@ -185,13 +232,14 @@ pub(crate) fn lay_out(
     if along.len() <= 1 && !empty {
         form = choose_form(&mut nest, row_length, &row_strides, leader, size);
     }
-    let long_sum = row_length >= GROUP && plan.stages.iter().any(plan::sums);
+    let long_sum = row_length >= GROUP && plan.stages.iter().any(write::sums);
     let apart = row_strides.iter().any(|stride| *stride != 0 && *stride != size as isize);
-    let packed = (along.len() > 1 || (form == Form::Span && long_sum && apart)).then(|| std::mem::take(&mut along));
+    let packed =
+        (along.len() > 1 || (form == Form::Span && long_sum && apart)).then(|| Box::new(std::mem::take(&mut along)));
     let mut batch_strides = nest[nest.len() - 1].strides.clone();
     let mut batched = nest[nest.len() - 1].length;
     if packed.is_some() {
-        row_strides = (0..bounds.len()).map(|at| if varies(plan, at) { size as isize } else { 0 }).collect();
+        row_strides = (0..aligned.len()).map(|at| if varies(plan, at) { size as isize } else { 0 }).collect();
         (batch_strides, batched) = (none, 1);
     }
     let longest = nest.iter().map(|dimension| dimension.length).max().unwrap_or(1);
@@ -201,31 +249,36 @@ pub(crate) fn lay_out(
     let streams = streams(plan, form, &row_strides, &batch_strides);
     let batch = batch_rows(form, row_length.saturating_mul(streams * size)).min(batched).max(1);
     let (places, scratch_bytes) = places::lay_out(plan, form, row_length, batch, size, packed.is_some())?;
-    let streamed = plan.sinks.iter().enumerate().map(|(at, sink)| {
-        let elements: usize = arrays.get(sink.buffer).shape().iter().product();
+    let streamed = plan.sinks.iter().zip(request.sink_bytes).enumerate().map(|(at, (sink, bytes))| {
         let in_place = (0..plan.sources.len()).any(|source| same(source, at));
-        sink.varying && elements.saturating_mul(size) >= STREAM_BYTES && !in_place && packed.is_none()
+        sink.varying && *bytes >= STREAM_BYTES && !in_place && packed.is_none()
     });
     let (streamed, homes) = (streamed.collect(), SmallVec::new());
     let mut view = View { plan, form, size, row_length, batch, row_strides, batch_strides, streamed, homes, places };
     view.find_homes(&same);
-    let mut loops = RowLoops {
+    let mut loops = Box::new(RowLoops {
+        sources: plan.sources.len(),
+        varying: (0..aligned.len()).map(|at| varies(plan, at)).collect(),
         form,
-        dtype: prepared.dtype,
+        dtype: compiled.dtype,
         row_length,
+        parts: if row_parts > 1 { 1 } else { parts },
         row_parts,
         nest,
         packed,
         batch,
         places,
         scratch_bytes,
-        stages: SmallVec::new(),
-        arguments: SmallVec::new(),
-        strips: SmallVec::new(),
-    };
-    Preparation { engine, prepared, kernel, view: &view, loops: &mut loops }.run();
-    let pointers = bounds.iter().map(|bound| bound.pointer).collect();
-    Ok(Some((loops, Pointers(pointers))))
+        arguments_at: scratch_bytes,
+        stages: Vec::with_capacity(plan.stages.len()),
+        segments: Vec::with_capacity(2 * plan.stages.len()),
+        arguments: Vec::with_capacity(16),
+        strips: Vec::new(),
+    });
+    Passes { compiler: request.compiler, compiled, kernel: request.kernel, view: &view, loops: &mut loops }.bind();
+    let arguments = loops.arguments.len().saturating_mul(size_of::<OperandArgument>());
+    loops.scratch_bytes = scratch_bytes.saturating_add(round_up(arguments));
+    Ok(Some(loops))
 }
 
 /// Chooses the form, and puts the dimension that is to be the strip, or the batch, last in the nest of rows.
@@ -277,37 +330,38 @@ fn batch_rows(form: Form, row_bytes: usize) -> usize {
     (budget / row_bytes.max(1)).clamp(least, most)
 }
 
+impl RowLoops {
+    /// Scratch that one thread needs.
+    pub(crate) fn thread_scratch(&self) -> usize {
+        self.scratch_bytes
+    }
+
+    /// How many threads need scratch.
+    pub(crate) fn threads(&self) -> usize {
+        self.parts
+    }
+
+    /// Bytes it takes on the heap, its code not counted.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        size_of::<RowLoops>()
+            + self.stages.len() * size_of::<StageCode>()
+            + self.segments.len() * size_of::<Segment>()
+            + self.arguments.len() * size_of::<Argument>()
+            + self.nest.len() * size_of::<Dimension>()
+    }
+}
+
 impl View<'_> {
     pub(super) fn of_operand(&self, operand: usize, stride: isize, outer_stride: isize) -> Argument {
-        Argument { base: Base::Operand(operand), offset: 0, stride, outer_stride }
+        let motion = if varies(self.plan, operand) { Motion::Moves } else { Motion::Stays };
+        Argument { motion, base: Base::Operand(operand), offset: 0, stride, outer_stride }
     }
 
     /// The argument of an operand in a pass along the row.
-    fn along(&self, operand: usize) -> Argument {
+    pub(super) fn along(&self, operand: usize) -> Argument {
         let [row, batch] = [self.row_strides[operand], self.batch_strides[operand]];
         let (stride, outer_stride) = if self.form == Form::Span { (row, batch) } else { (batch, row) };
         self.of_operand(operand, stride, outer_stride)
-    }
-
-    /// The arguments of a pass along the row for the first element: of operands and kept values (those in scratch
-    /// `outer_stride` bytes from one outer step to the next), and of what `others` are.
-    pub(super) fn arguments(
-        &self,
-        slots: &[Slot],
-        outer_stride: isize,
-        others: impl Fn(&Slot) -> Argument,
-    ) -> SmallVec<[Argument; 8]> {
-        let element = self.size as isize;
-        let argument = |slot: &Slot| match slot {
-            Slot::Source(at) => self.along(*at),
-            Slot::Sink(at) => self.along(self.sink(*at)),
-            Slot::Kept(at) | Slot::Keep(at) => match self.homes[*at] {
-                Some(operand) => Argument { stride: element, ..self.along(operand) },
-                None => Argument::in_scratch(self.places.kept(*at), element, outer_stride),
-            },
-            other => others(other),
-        };
-        slots.iter().map(argument).collect()
     }
 
     /// The operand that a sink is.
@@ -341,7 +395,7 @@ impl View<'_> {
 }
 
 impl Argument {
-    pub(super) fn in_scratch(offset: isize, stride: isize, outer_stride: isize) -> Argument {
-        Argument { base: Base::Scratch, offset, stride, outer_stride }
+    pub(super) fn in_scratch(motion: Motion, offset: isize, stride: isize, outer_stride: isize) -> Argument {
+        Argument { motion, base: Base::Scratch, offset, stride, outer_stride }
     }
 }

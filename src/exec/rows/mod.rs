@@ -5,15 +5,15 @@
 //! - [`Form::Strip`]: the span is a strip of neighbouring rows, and the code steps along them: for axes that are not the
 //!   last, without transposing, and for short rows, where lanes would be idle.
 //!
-//! Both sum in the same order, fixed by the row's length alone. A row is cut into *sections*: blocks of [`BLOCK`] elements;
+//! Both sum in the same order, fixed by the row's length alone. A row is cut into *chunks*: blocks of [`BLOCK`] elements;
 //! of what is left, as many whole groups of [`CYCLE`] · 32 elements as there are; then as many fours as there are; then at
-//! most three elements. All but the last are taken four elements at a time, which are 32 apart (in a section shorter than a
+//! most three elements. All but the last are taken four elements at a time, which are 32 apart (in a chunk shorter than a
 //! group, a quarter of it), and go as (first + second) + (third + fourth) to lane `i mod 32`, `i` counting the fours; so there
-//! is one step of an accumulator for four elements, and memory is met in order. The lanes of a section combine by the fixed
-//! tree, and sections add up in float64 in ascending order. In strip form lanes are strips of scratch.
+//! is one step of an accumulator for four elements, and memory is met in order. The lanes of a chunk combine by the fixed
+//! tree, and chunks add up in float64 in ascending order. In strip form lanes are strips of scratch.
 //!
-//! Laying a kernel out ([`loops`]) costs ten times what a small one takes; it depends on shapes and strides only, so what
-//! comes out can be kept ([`crate::api`] does so) and run again ([`batch`]) on other arrays.
+//! Binding a kernel ([`loops`], [`passes`]) costs ten times what a small one takes; it depends on shapes and strides only, so
+//! what comes out is kept and run again ([`batch`]) on other arrays.
 //!
 //! Reduced axes that do not merge (a transposed array, reduced over two axes that lie apart) are packed row by row into
 //! scratch first; so are long rows that are summed and whose elements lie apart.
@@ -22,23 +22,17 @@ mod batch;
 mod finish;
 mod loops;
 mod pack;
+mod passes;
 mod places;
-mod prepare;
 mod span;
 mod strip;
 
-pub(crate) use batch::run_loops;
-pub(crate) use loops::{RowLoops, lay_out};
+pub(crate) use loops::{RowLoops, RowRequest, bind};
 
-use super::prepared::{PreparedKernel, PreparedPlan};
-use super::scratch::OutOfMemory;
-use super::{Arrays, Mode, threads};
-use crate::api::Engine;
 use crate::lane::{ACCUMULATOR_LANES, CYCLE};
-use crate::plan::KernelPlan;
 
 #[cfg(doc)]
-use crate::plan::Form;
+use crate::codegen::write::Form;
 
 /// Elements of a row that lanes add up in the storage precision before float64 takes over: 8 fours a lane, so that
 /// the error of a block is at most 2 (fours) + 7 (lanes) + 5 (tree) roundings, and about 1 ULP in practice
@@ -47,27 +41,3 @@ pub(crate) const BLOCK: usize = 1024;
 
 /// Elements that four bodies do in turns of the lanes of an accumulator.
 const GROUP: usize = CYCLE * ACCUMULATOR_LANES;
-
-/// Runs the kernel.
-///
-/// # Safety
-/// As [`super::run`].
-pub(crate) unsafe fn run(
-    engine: &Engine,
-    prepared: &PreparedPlan,
-    kernel: &PreparedKernel,
-    plan: &KernelPlan,
-    arrays: &Arrays<'_>,
-) -> Result<(), OutOfMemory> {
-    let parts =
-        if arrays.mode == Mode::Run { threads::parts(engine, plan.elements(arrays.sizes), kernel.work) } else { 1 };
-    let same = |source: usize, sink: usize| {
-        arrays.get(plan.sources[source].buffer).pointer == arrays.get(plan.sinks[sink].buffer).pointer
-    };
-    let Some((loops, pointers)) = lay_out(engine, prepared, kernel, plan, arrays, parts, same)? else { return Ok(()) };
-    if arrays.mode == Mode::Compile {
-        return Ok(());
-    }
-    // SAFETY: the caller's promise; the loops were laid out for these arrays.
-    unsafe { run_loops(&loops, plan, &pointers, parts) }
-}

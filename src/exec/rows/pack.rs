@@ -1,24 +1,23 @@
 //! Rows whose axes do not merge, or whose elements lie apart: each is packed into scratch, run there, and unpacked.
 
 use super::batch::Batch;
-use super::loops::varies;
 use crate::exec::operands::{self, Dimension};
 use smallvec::{SmallVec, smallvec};
 
 /// Runs the rows of a nest, one at a time, through packed copies of what varies along them; `along` are a row's dimensions.
 ///
 /// # Safety
-/// As [`super::run_loops`].
-pub(super) unsafe fn run(batch: &mut Batch<'_>, along: &[Dimension], pointers: &[*mut u8], nest: &[Dimension]) {
-    let (plan, loops) = (batch.plan, batch.loops);
-    let sources = plan.sources.len();
-    let mut offsets: SmallVec<[isize; 8]> = SmallVec::from_elem(0, pointers.len());
-    let mut starts: SmallVec<[*mut u8; 8]> = SmallVec::from_slice(pointers);
+/// As [`super::RowLoops::run`].
+pub(super) unsafe fn run(batch: &Batch<'_>, along: &[Dimension], pointers: &[*mut u8], nest: &[Dimension]) {
+    let loops = batch.loops;
+    let sources = loops.sources;
+    let mut offsets: SmallVec<[isize; 16]> = SmallVec::from_elem(0, pointers.len());
+    let mut starts: SmallVec<[*mut u8; 16]> = SmallVec::from_slice(pointers);
     let size = batch.size();
     operands::walk(nest, &mut offsets, &mut |offsets| {
         for (at, start) in starts.iter_mut().enumerate() {
             *start = pointers[at].wrapping_offset(offsets[at]);
-            if varies(plan, at) {
+            if loops.varying[at] {
                 let copy = batch.scratch(loops.places.packed(at));
                 if at < sources {
                     // SAFETY: the caller's promise; the copy has room for a row.
@@ -27,10 +26,12 @@ pub(super) unsafe fn run(batch: &mut Batch<'_>, along: &[Dimension], pointers: &
                 *start = copy;
             }
         }
-        batch.point(&starts, |_| 0);
         // SAFETY: the caller's promise; what varies lies in the copies.
-        unsafe { batch.run(1) };
-        for (at, copy) in starts.iter().enumerate().skip(sources).filter(|(at, _)| varies(plan, *at)) {
+        unsafe {
+            batch.point(&starts, |_| 0);
+            batch.run(1);
+        }
+        for (at, copy) in starts.iter().enumerate().skip(sources).filter(|(at, _)| loops.varying[*at]) {
             let place = pointers[at].wrapping_offset(offsets[at]);
             // SAFETY: as above.
             unsafe { transfer(along, at, place, *copy, size, Direction::Unpack) };

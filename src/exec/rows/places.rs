@@ -1,10 +1,11 @@
 //! Where in scratch the values of a batch are.
 
 use super::{BLOCK, strip};
+use crate::codegen::write::Form;
 use crate::exec::scratch::{OutOfMemory, round_up};
-use crate::plan::{Form, KernelPlan};
+use crate::plan::KernelPlan;
 
-/// Offsets in scratch: of kept rows, scalars, accumulators, results of sections, packed rows.
+/// Offsets in scratch: of kept rows, scalars, accumulators, results of chunks, packed rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places {
     kept: Section,
@@ -12,6 +13,7 @@ pub(super) struct Places {
     accumulators: Section,
     results: Section,
     packed: Section,
+    whole_row: Section,
 }
 
 /// A part of scratch: equal pieces, one after the other.
@@ -41,9 +43,14 @@ impl Places {
         self.accumulators.at(at)
     }
 
-    /// The results of a reduction's sections, where a row has several.
+    /// The results of a reduction's chunks, where a row has several.
     pub(super) fn results(&self, at: usize) -> isize {
         self.results.at(at)
+    }
+
+    /// A row in float64, for reductions that need it whole.
+    pub(super) fn whole_row(&self) -> isize {
+        self.whole_row.at(0)
     }
 
     /// The packed row of an operand.
@@ -67,10 +74,12 @@ pub(super) fn lay_out(
     let overflow = OutOfMemory { bytes: usize::MAX };
     let most_reductions = plan.stages.iter().map(|stage| stage.reductions.len()).max().unwrap_or(0);
     let strips = if form == Form::Span { 0 } else { strip::DEPTH * batch };
-    // Blocks, and up to three shorter sections.
+    // Blocks, and up to three shorter chunks.
     let results = (row_length / BLOCK + 3).saturating_mul(batch);
     let row_bytes = row_length.checked_mul(batch * size).ok_or(overflow)?;
     let packed = if packed { plan.sources.len() + plan.sinks.len() } else { 0 };
+    let whole = plan.stages.iter().flat_map(|stage| &stage.reductions).any(|reduction| reduction.kept.is_some());
+    let whole_row_bytes = if whole { row_length.checked_mul(size_of::<f64>()).ok_or(overflow)? } else { 0 };
     let mut total = 0usize;
     let mut section = |count: usize, bytes: usize| {
         let section = Section { start: total, piece: round_up(bytes) };
@@ -84,6 +93,7 @@ pub(super) fn lay_out(
             accumulators: section(most_reductions, strips * size)?,
             results: section(most_reductions, results.saturating_mul(size))?,
             packed: section(packed, row_bytes)?,
+            whole_row: section(usize::from(whole), whole_row_bytes)?,
         })
     };
     let places = sections().ok_or(overflow)?;

@@ -6,71 +6,60 @@
 
 use super::batch::Batch;
 use super::finish::{self, Strip};
-use super::loops::{AlongCode, Argument, Segment, View};
+use super::loops::{Argument, Motion, RowPass, Segment, StageCode};
 use crate::lane::{ACCUMULATOR_LANES, OperandArgument};
-use crate::plan::{self, KernelPlan, Slot};
 use smallvec::SmallVec;
 
 /// Strips of an accumulator: one for each level of the tree.
 pub(super) const DEPTH: usize = ACCUMULATOR_LANES.trailing_zeros() as usize + 1;
 
 /// Arguments of a segment, moved along.
-type Arguments = SmallVec<[OperandArgument; 16]>;
+type Arguments = SmallVec<[OperandArgument; 32]>;
 
 /// Runs a pass along a strip of `count` rows, which the arguments point at.
 ///
 /// # Safety
-/// Every element of the rows is valid, as [`crate::codegen::Code::run`] asks; scratch has room for the strip.
-pub(super) unsafe fn run(batch: &Batch<'_>, stage: usize, along: &AlongCode, count: usize) {
-    let slots = &batch.plan.stages[stage].along.slots;
+/// Every element of the rows is valid, as [`crate::codegen::Code::run`] asks; scratch has room for the strip, and the
+/// arguments point at it.
+pub(super) unsafe fn run(batch: &Batch<'_>, stage: &StageCode, pass: &RowPass, count: usize) {
     let line = batch.loops.batch * batch.size();
-    let reduces = slots.iter().any(|slot| matches!(slot, Slot::Reduction(_)));
-    let sums = batch.loops.stages[stage].sums;
-    for segment in &along.segments {
-        let mut own = Arguments::from_slice(batch.arguments(&segment.arguments));
+    for segment in &batch.loops.segments[pass.segments.clone()] {
+        let bound = &batch.loops.arguments[segment.arguments.clone()];
+        // SAFETY: the caller's promise.
+        let mut own = Arguments::from_slice(unsafe { batch.arguments(&segment.arguments) });
         let elements = (segment.bodies * segment.span) as isize;
-        for section in 0..segment.sections {
-            let lanes = if sums { segment.span.min(ACCUMULATOR_LANES) } else { 1 };
-            let tree = Tree { batch, stage, segment, slots, arguments: &own, lanes, count, line };
+        for chunk in 0..segment.chunks {
+            let lanes = if stage.sums { segment.span.min(ACCUMULATOR_LANES) } else { 1 };
+            let tree = Tree { batch, stage, segment, bound, arguments: &own, lanes, count, line };
             // SAFETY: the caller's promise.
             unsafe {
-                if reduces {
-                    tree.fold(0, if sums { 1 } else { ACCUMULATOR_LANES }, 0);
-                    let result = (along.results > 1).then_some(segment.result + section);
+                if pass.reduces {
+                    tree.fold(0, if stage.sums { 1 } else { ACCUMULATOR_LANES }, 0);
+                    let result = (pass.results > 1).then_some(segment.result + chunk);
                     finish::take_strip(batch, stage, Strip { at: 0, count }, result, line);
                 } else {
                     segment.code.run(&own, count, segment.span);
                 }
             }
-            for (at, argument) in own.iter_mut().enumerate() {
-                if moves(batch.plan, slots, at) {
+            for (argument, bound) in own.iter_mut().zip(bound) {
+                if bound.motion == Motion::Moves {
                     argument.pointer = argument.pointer.wrapping_offset(argument.outer_stride * elements);
                 }
             }
         }
     }
-    if reduces && along.results > 1 {
-        // SAFETY: all sections were combined above.
-        unsafe { finish::add_results(batch, stage, count, along.results, (batch.size() as isize, line as isize)) };
+    if pass.reduces && pass.results > 1 {
+        // SAFETY: all chunks were combined above.
+        unsafe { finish::add_results(batch, stage, count, pass.results, (batch.size() as isize, line as isize)) };
     }
 }
 
-/// Whether the argument at a place is at another place for each element of a row. After the slots come the strips as they
-/// are read, one for each reduction, then the other bodies.
-fn moves(plan: &KernelPlan, slots: &[Slot], at: usize) -> bool {
-    let reductions = slots.iter().filter(|slot| matches!(slot, Slot::Reduction(_))).count();
-    match slots.get(at) {
-        Some(slot) => plan::moves(plan, *slot),
-        None => at >= slots.len() + reductions,
-    }
-}
-
-/// The tree of [`crate::lane::combine_lanes`] over one section, a strip for a lane.
+/// The tree of [`crate::lane::combine_lanes`] over one chunk, a strip for a lane.
 struct Tree<'a> {
     batch: &'a Batch<'a>,
-    stage: usize,
+    stage: &'a StageCode,
     segment: &'a Segment,
-    slots: &'a [Slot],
+    bound: &'a [Argument],
     arguments: &'a Arguments,
     /// How many lanes have elements. The others would hold the identity, and combining with it changes nothing.
     lanes: usize,
@@ -114,34 +103,17 @@ impl Tree<'_> {
             (ACCUMULATOR_LANES * self.segment.bodies, (self.segment.span - lane).div_ceil(ACCUMULATOR_LANES))
         };
         let mut own = self.arguments.clone();
-        for (at, argument) in own.iter_mut().enumerate() {
-            if moves(self.batch.plan, self.slots, at) {
-                argument.pointer = argument.pointer.wrapping_offset(argument.outer_stride * lane as isize);
-                argument.outer_stride *= stride as isize;
-            } else if !matches!(self.slots.get(at), Some(Slot::Source(_) | Slot::Scalar(_) | Slot::SetScalar(_))) {
-                argument.pointer = argument.pointer.wrapping_offset(strip);
+        for (argument, bound) in own.iter_mut().zip(self.bound) {
+            match bound.motion {
+                Motion::Moves => {
+                    argument.pointer = argument.pointer.wrapping_offset(argument.outer_stride * lane as isize);
+                    argument.outer_stride *= stride as isize;
+                }
+                Motion::Accumulates => argument.pointer = argument.pointer.wrapping_offset(strip),
+                Motion::Stays => {}
             }
         }
         // SAFETY: the caller's promise.
         unsafe { self.segment.code.run(&own, self.count, turns) };
     }
-}
-
-/// The arguments of a pass along the rows at their first elements, outer strides leading along them. Reduction strips are
-/// read again after all slots, as `plan::emit` appends them.
-pub(super) fn arguments(view: &View<'_>, stage: usize) -> SmallVec<[Argument; 8]> {
-    let line = (view.batch * view.size) as isize;
-    let element = view.size as isize;
-    let slots = &view.plan.stages[stage].along.slots;
-    let mut arguments = view.arguments(slots, line, |slot| match slot {
-        Slot::Reduction(at) => Argument::in_scratch(view.places.accumulator(*at), element, 0),
-        Slot::Scalar(at) | Slot::SetScalar(at) => Argument::in_scratch(view.places.scalar(*at), element, 0),
-        _ => unreachable!("operands and kept values are no others"),
-    });
-    for (at, slot) in slots.iter().enumerate() {
-        if matches!(slot, Slot::Reduction(_)) {
-            arguments.push(arguments[at]);
-        }
-    }
-    arguments
 }

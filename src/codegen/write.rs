@@ -1,10 +1,12 @@
-//! Writes a pass of the plan as a lane program, once the layouts of its operands are known.
+//! Writes a pass of the plan as a lane program, once the layouts of its operands are known, and says what each operand is.
+//!
+//! Who runs the pass fills its arguments in from the [`OperandBinding`]s that come with it: there is no order of operands
+//! to be remembered anywhere else.
 
-use super::kernel::{Extent, KernelPlan, PassPlan, Slot, Stage};
-use super::partition::node_cost;
 use crate::array::Dtype;
 use crate::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Value};
 use crate::lower;
+use crate::plan::{Buffer, Extent, KernelPlan, PassPlan, Slot, Stage, node_cost};
 use fuselet_ir::{Graph, Kind, Node, NodeId, Reduction};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -58,7 +60,7 @@ pub(crate) fn sums(stage: &Stage) -> bool {
 const WORK_TO_PREFETCH: usize = 10;
 
 /// An array to be fetched into a cache.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Prefetched {
     pub(crate) slot: Slot,
     /// Whether the next batch of rows needs it, rather than a later pass over this one.
@@ -91,18 +93,53 @@ fn differs_from_row_to_row(kernel: &KernelPlan, source: usize) -> bool {
     kernel.sources[source].varying && (0..dimensions.len()).filter(across).any(|at| dimensions[at] != Extent::One)
 }
 
-/// Writes a pass of a stage of a kernel, for lanes of a dtype, on a machine with or without fma. `layouts` has one entry for
-/// each of the pass's slots. In strip forms each reduction slot is a written strip, and one more operand for each, in
-/// order, is appended: the same strip as it is read. In forms of fours the slots that [`moves`] are appended three times
-/// after that, for the other three of four elements; and in the one of spans what is [`prefetched`].
-pub fn emit(
-    (graph, kernel, number): (&Graph, &KernelPlan, usize),
-    pass: &PassPlan,
-    form: Form,
-    layouts: &[Layout],
-    (dtype, fma): (Dtype, bool),
-) -> Pass {
+/// What an operand of a written pass is to the kernel that runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OperandBinding {
+    /// A slot of the pass, for the body at this number: bodies do elements of the row some distance apart. Slots that are
+    /// the same for every element of a row have an operand in the first body only.
+    Slot {
+        /// Which.
+        slot: Slot,
+        /// The body.
+        body: usize,
+    },
+    /// In strip forms: the strip of the reduction at this place, as it is read before it is written.
+    StripRead(usize),
+    /// An array to be fetched into a cache meanwhile.
+    Prefetch(Prefetched),
+}
+
+/// A pass, and what each of its operands is.
+pub(crate) struct WrittenPass {
+    pub(crate) pass: Pass,
+    /// One for each operand.
+    pub(crate) bindings: Vec<OperandBinding>,
+}
+
+/// Which pass to write, and for what machine.
+pub(crate) struct PassRequest<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) kernel: &'a KernelPlan,
+    /// The stage of the kernel, and the pass of it.
+    pub(crate) stage: usize,
+    pub(crate) pass: &'a PassPlan,
+    pub(crate) form: Form,
+    /// How each slot of the pass lies along the span.
+    pub(crate) layouts: &'a [Layout],
+    pub(crate) dtype: Dtype,
+    /// Whether there is a fused multiply-add.
+    pub(crate) fma: bool,
+}
+
+/// Writes a pass. In strip forms each reduction slot is a written strip, which is read as an operand of its own. In forms of
+/// fours the slots that [`moves`] have an operand for each of four elements; and in the one of spans there are operands for
+/// what is [`prefetched`].
+pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
+    let PassRequest { graph, kernel, stage: number, pass, form, layouts, dtype, fma } = *request;
     let stage = &kernel.stages[number];
+    let mut bindings: Vec<OperandBinding> =
+        pass.slots.iter().map(|slot| OperandBinding::Slot { slot: *slot, body: 0 }).collect();
     let mut operands: Vec<Operand> = pass
         .slots
         .iter()
@@ -120,7 +157,8 @@ pub fn emit(
     let mut strips: Vec<Value> = Vec::new();
     if form.is_strip() {
         for (slot, _) in &pass.stores {
-            if let Slot::Reduction(_) = pass.slots[*slot] {
+            if let Slot::Reduction(at) = pass.slots[*slot] {
+                bindings.push(OperandBinding::StripRead(at));
                 let read = Operand { role: Role::Read, ..operands[*slot].clone() };
                 strips.push(builder.load(OperandId(operands.len() as u32)));
                 operands.push(read);
@@ -137,6 +175,7 @@ pub fn emit(
                 if moves(kernel, *slot) {
                     let own = operands[*place as usize].clone();
                     *place = operands.len() as u32;
+                    bindings.push(OperandBinding::Slot { slot: *slot, body });
                     operands.push(Operand { name: format!("{}.{body}", own.name), ..own });
                 }
             }
@@ -170,7 +209,8 @@ pub fn emit(
         bodies.push(values);
     }
     if form == Form::SpanOfFours {
-        for Prefetched { slot, ahead } in prefetched(graph, kernel, number) {
+        for prefetch @ Prefetched { slot, ahead } in prefetched(graph, kernel, number) {
+            bindings.push(OperandBinding::Prefetch(prefetch));
             let name = slot_name(graph, kernel, slot);
             let name = if ahead { format!("{name} of the next rows") } else { format!("{name} ahead") };
             operands.push(Operand { role: Role::Prefetch, dtype, layout: Layout::Cyclic, name });
@@ -196,7 +236,8 @@ pub fn emit(
             None => builder.accumulate(operand, combine, value),
         }
     }
-    Pass { name: kernel.name.clone(), program: builder.finish(), operands }
+    debug_assert_eq!(operands.len(), bindings.len());
+    WrittenPass { pass: Pass { name: kernel.name.clone(), program: builder.finish(), operands }, bindings }
 }
 
 fn compute(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHashMap<NodeId, Value>) -> Value {
@@ -292,10 +333,10 @@ fn combine_strip(builder: &mut LaneBuilder, combine: Combine, strip: Value, valu
 }
 
 fn slot_name(graph: &Graph, kernel: &KernelPlan, slot: Slot) -> String {
-    let buffer = |buffer: super::Buffer| match buffer {
-        super::Buffer::Input(index) => graph.inputs()[index].clone(),
-        super::Buffer::Output(index) => graph.outputs()[index].name.clone(),
-        super::Buffer::Temporary(index) => format!("t{index}"),
+    let buffer = |buffer: Buffer| match buffer {
+        Buffer::Input(index) => graph.inputs()[index].clone(),
+        Buffer::Output(index) => graph.outputs()[index].name.clone(),
+        Buffer::Temporary(index) => format!("t{index}"),
     };
     match slot {
         Slot::Source(at) => buffer(kernel.sources[at].buffer),
