@@ -7,5 +7,6 @@ mod view;
 
 pub use dtype::Dtype;
 pub use error::ArrayError;
+pub use layout::MAX_RANK;
 pub(crate) use layout::{ArrayLayout, OwnedLayout};
-pub use view::{ArrayMut, ArrayOut, ArrayRef, Element, MAX_RANK};
+pub use view::{ArrayMut, ArrayOut, ArrayRef, Element};

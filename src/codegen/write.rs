@@ -4,7 +4,7 @@
 //! to be remembered anywhere else.
 
 use crate::array::Dtype;
-use crate::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Value};
+use crate::lane::{Combine, GRID_EXPONENT, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Value};
 use crate::lower;
 use crate::plan::{Buffer, Extent, KernelPlan, PassPlan, Slot, Stage, node_cost};
 use fuselet_ir::{Graph, Kind, Node, NodeId, Reduction};
@@ -275,13 +275,13 @@ fn number_of(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &Fx
     }
 }
 
-/// The part of a number from 0 to 2⁶⁸ that a reduction sums. Adding 1.5 · 2⁷⁴ rounds to a multiple of 2⁵¹ (float64: 2²²),
-/// of which a block of numbers up to 2⁶⁵ adds up exactly in any order.
+/// The part of a number from 0 to 2⁶⁸ that a reduction sums. Adding the grid's constant rounds to a multiple of 2⁵¹ (float64:
+/// 2²²), of which a block of numbers up to 2⁶⁵ adds up exactly in any order (see [`GRID_EXPONENT`]).
 fn part_of_sum(builder: &mut LaneBuilder, reduction: Reduction, value: Value) -> Value {
     if !matches!(reduction, Reduction::SumHigh | Reduction::SumLow) {
         return value;
     }
-    let grid = builder.number(1.5 * 2f64.powi(74));
+    let grid = builder.number(1.5 * 2f64.powi(GRID_EXPONENT));
     let raised = builder.add(value, grid);
     let high = builder.sub(raised, grid);
     if reduction == Reduction::SumHigh { high } else { builder.sub(value, high) }

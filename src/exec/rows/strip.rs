@@ -10,9 +10,6 @@ use super::loops::{Argument, Motion, RowPass, Segment, StageCode};
 use crate::lane::{ACCUMULATOR_LANES, OperandArgument};
 use smallvec::SmallVec;
 
-/// Strips of an accumulator: one for each level of the tree.
-pub(super) const DEPTH: usize = ACCUMULATOR_LANES.trailing_zeros() as usize + 1;
-
 /// Arguments of a segment, moved along.
 type Arguments = SmallVec<[OperandArgument; 32]>;
 
