@@ -1,6 +1,7 @@
 //! Options of an engine.
 
 use super::engine::{Engine, Inner};
+use super::error::{EngineError, names};
 use crate::codegen::isa::Isa;
 use crate::codegen::{Backend, BackendError, InParts, cranelift::Cranelift, interpreter::Interpreter};
 use crate::compile::{Compiler, Event, Subscriber, Verify};
@@ -13,7 +14,6 @@ use fuselet_ir::rewrite::Rules;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use thiserror::Error;
 
 /// The cache holds this many compiled passes unless told otherwise; each takes 4 to 16 KiB.
 const DEFAULT_CACHE: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
@@ -51,35 +51,6 @@ impl BackendChoice {
     pub fn by_name(name: &str) -> Option<BackendChoice> {
         BackendChoice::NAMES.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice)
     }
-}
-
-/// Why an engine cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// The backend that was asked for does not work here.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// The instruction-set level is not one of this machine.
-    #[error("this machine has no {isa}; it has {}", names(Isa::available().map(Isa::name)))]
-    Isa {
-        /// The level.
-        isa: Isa,
-    },
-    /// An environment variable names nothing.
-    #[error("{variable}={value} names nothing; use one of {known}")]
-    Variable {
-        /// The variable.
-        variable: &'static str,
-        /// Its value.
-        value: String,
-        /// What it may be.
-        known: String,
-    },
-}
-
-fn names(names: impl Iterator<Item = &'static str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Options of an engine, then the engine.
@@ -275,6 +246,22 @@ impl EngineBuilder {
             fusion: self.fusion,
             library: self.library.unwrap_or_else(Library::standard),
         })))
+    }
+}
+
+impl Engine {
+    /// An engine with the best backend of this machine, on all cores. `FUSELET_BACKEND` (`auto`, `interpreter`,
+    /// `cranelift`, `wide`) and `FUSELET_ISA` (`baseline`, `avx-fma`, `avx2`, `avx512`) overrule the choice.
+    ///
+    /// # Errors
+    /// A value of these variables that names nothing, or what this machine does not have.
+    pub fn new() -> Result<Engine, EngineError> {
+        Engine::builder().build()
+    }
+
+    /// An engine with options.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
     }
 }
 
