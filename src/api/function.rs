@@ -15,6 +15,7 @@ use crate::exec::compiled::CompiledPlan;
 use crate::exec::float_mode::FloatMode;
 use crate::exec::scratch::OutOfMemory;
 use crate::exec::shape_key::{ShapeKey, SymbolicShapes};
+use crate::lower;
 use crate::plan::{self, Fusion};
 use fuselet_ir::rewrite::Rewritten;
 use fuselet_ir::shape::Shape;
@@ -22,6 +23,7 @@ use fuselet_ir::{Graph, Node};
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -475,7 +477,11 @@ impl Function {
         let extent = |length: usize| {
             if self.0.exact && length != 1 { plan::Extent::Fixed(length) } else { symbolic.extent(length) }
         };
-        let plan = plan::plan(self.graph(), &shapes, self.0.fusion, &extent)?;
+        let graph = lower::fold_constants(self.graph(), dtype, self.engine().compiler().has_fma());
+        if let Cow::Owned(_) = graph {
+            fuselet_ir::shape::infer(self.graph(), &shapes)?;
+        }
+        let plan = plan::plan(&graph, &shapes, self.0.fusion, &extent)?;
         let compiled = Arc::new(CompiledPlan::new(plan, dtype));
         self.plans().put(symbolic.key.clone(), compiled.clone());
         Ok((symbolic, compiled))
