@@ -247,34 +247,41 @@ fn numbers_of_outputs(engine: &Engine) {
     );
 }
 
-/// Two threads that call one function, each with a shape of its own, against one thread that calls it with both by turns.
+/// Two threads that call one function, each with a shape of its own: against one thread that calls it with both by turns,
+/// which also shows what the two cores do to each other, and against two threads that have a function each.
 fn numbers_of_threads(engine: &Engine) {
     /// Much longer than it takes to start a thread.
     const CALLS: usize = 20_000;
-    let function = engine.compile("softmax(x)").expect("it is valid");
+    type Shapes = [[usize; 2]; 2];
+    let [shared, other] = [(); 2].map(|()| engine.compile("softmax(x)").expect("it is valid"));
+    let (first, second): (Shapes, Shapes) = ([[4, 16]; 2], [[2, 32]; 2]);
     let x = [1.0f32; 64];
-    let shapes = [[4, 16], [2, 32]];
-    // Each thread has memory of its own, far from others'.
-    let calls = |shapes: [&[usize; 2]; 2]| {
+    let calls = |function: &Function, shapes: &Shapes| {
+        // Each thread has memory of its own, far from others'.
         let mut y = vec![0.0f32; 1024];
         for at in 0..CALLS {
-            let shape = shapes[at % 2];
+            let shape = &shapes[at % 2];
             let x = ArrayRef::new(black_box(&x), shape).expect("it fits");
             let y = ArrayMut::new(&mut y[..64], shape).expect("it fits");
             function.call_positional(&[x], y).expect("it fits");
         }
     };
-    let [first, second] = &shapes;
-    let threads = |all: &[[&[usize; 2]; 2]]| {
+    let threads = |all: &[(&Function, Shapes)]| {
         std::thread::scope(|scope| {
-            for shapes in all {
-                scope.spawn(|| calls(*shapes));
+            for (function, shapes) in all {
+                scope.spawn(|| calls(function, shapes));
             }
         });
     };
+    let two = [(&shared, first), (&shared, second)];
     compare(
         &format!("{CALLS} calls of `softmax(x)`, 64 elements, a thread: two threads, one"),
-        || threads(&[[first, second]]),
-        || threads(&[[first, first], [second, second]]),
+        || threads(&[(&shared, [first[0], second[0]])]),
+        || threads(&two),
+    );
+    compare(
+        &format!("{CALLS} calls of `softmax(x)`, 64 elements, two threads: one function, two"),
+        || threads(&[(&shared, first), (&other, second)]),
+        || threads(&two),
     );
 }

@@ -3,7 +3,7 @@
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::lane::{Instruction, LaneOp, OperandArgument, Pass};
-use fuselet::{Engine, Event, ArrayMut, ArrayRef, Verify};
+use fuselet::{ArrayMut, ArrayRef, Engine, Event, Verify};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
