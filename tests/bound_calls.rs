@@ -1,7 +1,7 @@
 //! Calls of flat arrays, and of arrays laid out like those of an earlier call, take a short way from the second call on: it
 //! must give the bits and the errors of the long way.
 
-use fuselet::{BackendChoice, CallError, ArrayMut, ArrayRef, Engine};
+use fuselet::{ArrayMut, ArrayRef, BackendChoice, CallError, Engine};
 
 const CHAIN: &str = "silu(x * scale + b) * 0.7 + r";
 
@@ -23,7 +23,8 @@ fn later_calls_of_any_length_equal_first_calls_bit_for_bit() {
     // The empty and the one-element call come first: they must not decide about the others.
     for n in [0, 1, 2, 5, 16, 33, 1000] {
         let (x, b, r) = (ramp(n, 0.5), ramp(n, -0.25), ramp(n, 2.0));
-        let inputs: [(&str, ArrayRef<'_>); 4] = [("x", (&x).into()), ("scale", (&1.5f32).into()), ("b", (&b).into()), ("r", (&r).into())];
+        let inputs: [(&str, ArrayRef<'_>); 4] =
+            [("x", (&x).into()), ("scale", (&1.5f32).into()), ("b", (&b).into()), ("r", (&r).into())];
         let mut expected = vec![0.0f32; n];
         engine().compile(CHAIN).expect("it is valid").call(&inputs, &mut expected).expect("the call fits");
         for _ in 0..3 {
@@ -76,7 +77,10 @@ fn errors_are_the_same_after_a_call_that_fitted() {
     let error = |inputs: &[(&str, ArrayRef<'_>)]| f.call(inputs, &mut [0.0f32; 3]).expect_err("the call does not fit");
     assert!(matches!(error(&[("x", (&a).into())]), CallError::MissingInput { .. }));
     assert!(matches!(error(&[("x", (&a).into()), ("z", (&a).into())]), CallError::UnknownInput { .. }));
-    assert!(matches!(error(&[("x", (&a).into()), ("y", (&a).into()), ("y", (&a).into())]), CallError::RepeatedInput { .. }));
+    assert!(matches!(
+        error(&[("x", (&a).into()), ("y", (&a).into()), ("y", (&a).into())]),
+        CallError::RepeatedInput { .. }
+    ));
     assert!(matches!(error(&[("x", (&a).into()), ("y", (&[1.0f64, 2.0, 3.0]).into())]), CallError::Dtype { .. }));
     assert!(matches!(error(&[("x", (&a).into()), ("y", (&[1.0f32, 2.0]).into())]), CallError::Shape(_)));
     assert!(matches!(error(&[("x", (&1.0f32).into()), ("y", (&2.0f32).into())]), CallError::OutputShape { .. }));
@@ -88,7 +92,8 @@ fn errors_are_the_same_after_a_call_that_fitted() {
 fn raw_calls_equal_checked_calls_bit_for_bit() {
     let f = engine().compile(CHAIN).expect("it is valid");
     let (x, b, r, scale) = (ramp(33, 0.5), ramp(33, -0.25), ramp(33, 2.0), 1.5f32);
-    let inputs: [(&str, ArrayRef<'_>); 4] = [("x", (&x).into()), ("scale", (&scale).into()), ("b", (&b).into()), ("r", (&r).into())];
+    let inputs: [(&str, ArrayRef<'_>); 4] =
+        [("x", (&x).into()), ("scale", (&scale).into()), ("b", (&b).into()), ("r", (&r).into())];
     let mut expected = vec![0.0f32; 33];
     f.call(&inputs, &mut expected).expect("the call fits");
     let signature =
@@ -315,8 +320,7 @@ fn prepared_calls_of_row_functions_work_in_place_and_not() {
         let start = ramp(3 * 200, 0.01);
         let view = ArrayRef::new(&start, &[3, 200]).expect("it fits");
         let mut expected = vec![0.0f32; start.len()];
-        f.call(&[("x", view)], ArrayMut::new(&mut expected, &[3, 200]).expect("it fits"))
-            .expect("the call fits");
+        f.call(&[("x", view)], ArrayMut::new(&mut expected, &[3, 200]).expect("it fits")).expect("the call fits");
         let prepared = f.prepare(&fuselet::Signature::new().with_input("x", view)).expect("the signature fits");
         for _ in 0..2 {
             let mut apart = vec![0.0f32; start.len()];

@@ -9,8 +9,8 @@ use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::ir::shape::ShapeError;
 use fuselet::lane::{LaneOp, Pass};
 use fuselet::{
-    BackendChoice, CallError, CompileError, Dtype, Engine, EngineError, Event, Function, Fusion, Isa, MAX_RANK,
-    Signature, ArrayError, ArrayMut, ArrayOut, ArrayRef,
+    ArrayError, ArrayMut, ArrayOut, ArrayRef, BackendChoice, CallError, CompileError, Dtype, Engine, EngineError,
+    Event, Function, Fusion, Isa, MAX_RANK, Signature,
 };
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,7 +49,10 @@ fn inputs_are_given_by_name_each_once() {
     assert_eq!(refused("x + y", &[("x", (&x).into()), ("y", (&y).into()), ("z", (&y).into())], &[2]), unknown);
     let repeated = CallError::RepeatedInput { name: "x".into() };
     assert_eq!(refused("x + y", &[("x", (&x).into()), ("y", (&y).into()), ("x", (&x).into())], &[2]), repeated);
-    assert_eq!(refused("1 + 1", &[("x", (&x).into())], &[]), CallError::UnknownInput { name: "x".into(), nearest: None, expected: vec![] });
+    assert_eq!(
+        refused("1 + 1", &[("x", (&x).into())], &[]),
+        CallError::UnknownInput { name: "x".into(), nearest: None, expected: vec![] }
+    );
     let text = refused("x + y", &[("x", (&x).into())], &[2]).to_string();
     assert!(text.contains("`y`") && text.contains("`x`, `y`"), "{text}");
     // In any order.
@@ -63,9 +66,11 @@ fn the_array_worked_on_in_place_is_an_input_too() {
     let function = compile("x * scale");
     let mut x = [GUARD; 3];
     let expected = names(&["x", "scale"]);
-    let result = function.call_in_place(("y", (&mut x).into()), &[("x", (&[1.0f32; 3]).into()), ("scale", (&2.0f32).into())]);
+    let result =
+        function.call_in_place(("y", (&mut x).into()), &[("x", (&[1.0f32; 3]).into()), ("scale", (&2.0f32).into())]);
     assert_eq!(result, Err(CallError::UnknownInput { name: "y".into(), nearest: None, expected: expected.clone() }));
-    let result = function.call_in_place(("x", (&mut x).into()), &[("x", (&[1.0f32; 3]).into()), ("scale", (&2.0f32).into())]);
+    let result =
+        function.call_in_place(("x", (&mut x).into()), &[("x", (&[1.0f32; 3]).into()), ("scale", (&2.0f32).into())]);
     assert_eq!(result, Err(CallError::RepeatedInput { name: "x".into() }));
     let result = function.call_in_place(("x", (&mut x).into()), &[]);
     assert_eq!(result, Err(CallError::MissingInput { name: "scale".into(), expected }));
@@ -297,9 +302,13 @@ fn empty_arrays_and_single_numbers_are_arrays_like_others() {
         let function = engine.compile("gelu(x * scale) + bias").unwrap();
         let none: [f32; 0] = [];
         let mut written: [f32; 0] = [];
-        function.call(&[("x", (&none).into()), ("scale", (&2.0f32).into()), ("bias", (&none).into())], &mut written).unwrap();
+        function
+            .call(&[("x", (&none).into()), ("scale", (&2.0f32).into()), ("bias", (&none).into())], &mut written)
+            .unwrap();
         let mut one = GUARD;
-        function.call(&[("x", (&0.0f32).into()), ("scale", (&2.0f32).into()), ("bias", (&3.5f32).into())], &mut one).unwrap();
+        function
+            .call(&[("x", (&0.0f32).into()), ("scale", (&2.0f32).into()), ("bias", (&3.5f32).into())], &mut one)
+            .unwrap();
         assert_eq!(one, 3.5);
         let shape = [2, 0, 3];
         let found =
@@ -330,7 +339,7 @@ fn sizes_beyond_memory_are_errors() {
     fn repeated(shape: &[usize]) -> ArrayRef<'_> {
         ArrayRef::strided(&[1.0f32], shape, &[0; 3][..shape.len()], 0).unwrap()
     }
-    
+
     let mut result = [GUARD];
     for engine in engines() {
         for text in ["sum(x, axis = none)", "max(exp(x), axis = none)", "sum(softmax(x, axis = 0), axis = none)"] {

@@ -138,7 +138,8 @@ fn functions_that_are_no_elementwise_loop_are_no_tiles() {
     let engine = Engine::builder().threads(1).build().unwrap();
     let error = |text: &str, signature: &Signature| engine.compile(text).unwrap().tile(signature).unwrap_err();
     let one = |shape: &[usize]| Signature::new().with("x", Dtype::F32, shape).unwrap();
-    for text in ["softmax(x)", "x - sum(x, axis = 0)", "layer_norm(x)", "glu(x)", "sum(softmax(x, axis = 0), axis = 1)"] {
+    for text in ["softmax(x)", "x - sum(x, axis = 0)", "layer_norm(x)", "glu(x)", "sum(softmax(x, axis = 0), axis = 1)"]
+    {
         let error = error(text, &one(&[2, 2]));
         assert!(matches!(error, CallError::NotATile { .. } | CallError::Shape(_)), "{text}: {error}");
         assert!(!error.to_string().is_empty());
