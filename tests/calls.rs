@@ -106,6 +106,98 @@ fn outputs_are_given_by_name_each_once() {
     assert_eq!((a, b), ([4.0, 6.0], [3.0, 8.0]));
 }
 
+/// Every way to call refuses what does not fit, and writes nothing then.
+#[test]
+fn every_way_to_call_counts_and_names_its_arrays() {
+    let function = compile("input w, m, g; m = 0.9 * m + g, w = w - 0.1 * g");
+    let (mut m, mut w) = ([GUARD; 3], [GUARD; 3]);
+    let g = [1.0f32; 3];
+    let expected = names(&["w", "m", "g"]);
+    let count = |given| Err(CallError::InputCount { expected: expected.clone(), given });
+    let view = ArrayRef::from(&g);
+    assert_eq!(function.call_views(&[view, view], &[(&mut m).into(), (&mut w).into()]), count(2));
+    assert_eq!(function.call_positional(&[view; 4], &mut m), count(4));
+    let outputs = || names(&["m", "w"]);
+    let too_few = CallError::OutputCount { expected: outputs(), given: 1 };
+    assert_eq!(function.call_positional(&[view; 3], &mut m), Err(too_few.clone()));
+    assert_eq!(function.call_to_vec::<f32>(&[("w", view), ("m", view), ("g", view)]), Err(too_few.clone()));
+    let both = |m: &'static str, w: &'static str| (m, w);
+    for ((m_output, m_input), (w_output, w_input), error) in [
+        (both("m", "m"), both("m", "w"), CallError::RepeatedOutput { name: "m".into() }),
+        (both("m", "m"), both("w", "m"), CallError::RepeatedInput { name: "m".into() }),
+        (both("m", "g"), both("w", "w"), CallError::RepeatedInput { name: "g".into() }),
+        (
+            both("mm", "m"),
+            both("w", "w"),
+            CallError::UnknownOutput { name: "mm".into(), nearest: Some("m".into()), expected: outputs() },
+        ),
+        (
+            both("m", "m"),
+            both("w", "ww"),
+            CallError::UnknownInput { name: "ww".into(), nearest: Some("w".into()), expected: expected.clone() },
+        ),
+    ] {
+        let in_place = [(m_output, m_input, (&mut m).into()), (w_output, w_input, (&mut w).into())];
+        let none: [(&str, ArrayOut<'_>); 0] = [];
+        assert_eq!(function.call_many_in_place(in_place, &[("g", view)], none), Err(error));
+    }
+    let none: [(&str, ArrayOut<'_>); 0] = [];
+    let one = [("m", "m", (&mut m).into())];
+    assert_eq!(function.call_many_in_place(one, &[("g", view), ("w", view)], none), Err(too_few));
+    let in_place = function.call_in_place(("m", (&mut m).into()), &[("g", view), ("w", view)]);
+    assert!(matches!(in_place, Err(CallError::OutputCount { given: 1, .. })));
+    assert_eq!((m, w), ([GUARD; 3], [GUARD; 3]));
+    // One over its input, one apart.
+    let one = [("m", "m", (&mut m).into())];
+    function.call_many_in_place(one, &[("g", view), ("w", view)], [("w", (&mut w).into())]).unwrap();
+    assert_eq!((m, w), ([GUARD * 0.9 + 1.0; 3], [0.9; 3]));
+}
+
+#[test]
+fn a_vector_made_for_a_result_has_its_dtype_and_its_elements() {
+    for engine in engines() {
+        let function = engine.compile("x + y").unwrap();
+        let (x, y) = ([1.0f32, 2.0, 3.0, 4.0], [10.0f32, 20.0]);
+        let matrix = ArrayRef::strided(&x, &[2, 2], &[1, 2], 0).unwrap();
+        let inputs = [("y", (&y).into()), ("x", matrix)];
+        assert_eq!(function.call_to_vec::<f32>(&inputs), Ok(vec![11.0, 23.0, 12.0, 24.0]));
+        let error = function.call_to_vec::<f64>(&inputs).unwrap_err();
+        assert!(matches!(error, CallError::Dtype { found: Dtype::F64, expected: Dtype::F32, .. }), "{error}");
+        let none: [f32; 0] = [];
+        assert_eq!(function.call_to_vec::<f32>(&[("x", (&none).into()), ("y", (&1.0f32).into())]), Ok(vec![]));
+        let misfit = function.call_to_vec::<f32>(&[("x", (&[1.0f32; 3]).into()), ("y", (&y).into())]);
+        assert!(matches!(misfit, Err(CallError::Shape(ShapeError::Broadcast { .. }))));
+        let huge = ArrayRef::strided(&x, &[1 << 60], &[0], 0).unwrap();
+        let error = function.call_to_vec::<f32>(&[("x", huge), ("y", (&1.0f32).into())]).unwrap_err();
+        assert!(
+            matches!(error, CallError::OutOfMemory { .. } | CallError::Shape(ShapeError::TooLarge { .. })),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn two_written_views_of_one_slice_share_no_element() {
+    let mut data = [GUARD; 12];
+    for (shape, strides, offsets) in
+        [(&[2, 3][..], &[6, 1][..], [0, 2]), (&[2, 3], &[6, 1], [3, 3]), (&[3], &[4], [0, 8]), (&[4], &[2], [4, 0])]
+    {
+        let error = ArrayMut::strided_pair(&mut data, shape, strides, offsets).unwrap_err();
+        assert!(matches!(error, ArrayError::Shared { .. }), "{shape:?} {strides:?} {offsets:?}: {error}");
+    }
+    assert!(matches!(ArrayMut::strided_pair(&mut data, &[2], &[0], [0, 1]), Err(ArrayError::Overlapping { .. })));
+    assert!(matches!(ArrayMut::strided_pair(&mut data, &[6], &[2], [0, 2]), Err(ArrayError::OutOfBounds { .. })));
+    for (shape, strides, offsets) in
+        [(&[2, 3][..], &[6, 1][..], [0, 3]), (&[6], &[2], [0, 1]), (&[6], &[-2], [10, 11]), (&[3, 2], &[1, 6], [3, 0])]
+    {
+        let (mut a, b) = ArrayMut::strided_pair(&mut data, shape, strides, offsets).unwrap();
+        let halves = compile("input a, b; -a + b");
+        halves.call_in_place(("a", a.reborrow()), &[("b", b.as_view())]).unwrap();
+        assert_eq!(data.iter().filter(|value| **value == GUARD).count(), 6, "{shape:?} {strides:?} {offsets:?}");
+        data = [GUARD; 12];
+    }
+}
+
 #[test]
 fn all_arrays_of_a_call_have_one_dtype() {
     let (single, double) = ([1.0f32, 2.0], [1.0f64, 2.0]);
