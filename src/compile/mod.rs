@@ -17,6 +17,7 @@ use crate::codegen::{Backend, Code, interpreter::Interpreter};
 use crate::lane::Pass;
 use cache::CodeCache;
 use smallvec::SmallVec;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -51,6 +52,28 @@ pub struct Compiled {
 
 /// What is to be told of one compile.
 type Events = SmallVec<[Event; 2]>;
+
+thread_local! {
+    /// Whether the thread is compiling a pass. A call from within (of a logger, to which Cranelift logs; of a backend of the
+    /// user's) must not wait for code that this thread, or one that waits for it, has yet to make: the interpreter takes it.
+    static COMPILING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, the thread is compiling.
+struct WhileCompiling;
+
+impl WhileCompiling {
+    fn begin() -> WhileCompiling {
+        COMPILING.set(true);
+        WhileCompiling
+    }
+}
+
+impl Drop for WhileCompiling {
+    fn drop(&mut self) {
+        COMPILING.set(false);
+    }
+}
 
 /// Compiles passes, each once.
 pub(crate) struct Compiler {
@@ -96,9 +119,13 @@ impl Compiler {
 
     /// The code of a pass: from the cache, from the backend, or, where that fails, from the interpreter.
     pub(crate) fn code(&self, pass: Pass) -> Compiled {
+        if COMPILING.get() {
+            return self.interpret(&Arc::new(pass));
+        }
         // Told once the code is in the cache, where whoever is told finds it.
         let mut events = Events::new();
         let compiled = self.cache.get_or_compile(pass, |pass| {
+            let _compiling = WhileCompiling::begin();
             let begin = Instant::now();
             let compiled = self.compile_pass(pass, &mut events);
             events.push(Event::Compiled {
