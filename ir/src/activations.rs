@@ -6,9 +6,9 @@
 //! library's own text (`library/activations.fuse`).
 
 use crate::error::Error;
-use crate::expr::Expr;
+use crate::expr::{Expr, Program};
+use crate::language::IntoProgram;
 use crate::library::{Activation, Library, Value};
-use crate::program::{IntoProgram, Program};
 use std::fmt;
 use std::sync::LazyLock;
 

@@ -9,10 +9,10 @@
 //!
 //! [`ScalarEvaluator`] is the same meaning for one element of an elementwise graph, without allocation per call.
 
+use crate::graph::shape::{self, Shape, ShapeError};
+use crate::graph::verify::{VerifyError, verify};
 use crate::graph::{Axes, Graph, Half, Node};
 use crate::op::Op;
-use crate::shape::{self, Shape, ShapeError};
-use crate::verify::{VerifyError, verify};
 use std::borrow::Cow;
 use thiserror::Error;
 

@@ -26,6 +26,9 @@ mod exact;
 mod fold;
 mod matching;
 mod relaxed;
+mod rule;
+
+pub use rule::Rule;
 
 use crate::graph::{Graph, Node, NodeId};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -38,21 +41,6 @@ pub enum Rules {
     Exact,
     /// Also those that hold for real numbers only.
     Relaxed,
-}
-
-/// One rule.
-#[derive(Debug)]
-pub struct Rule {
-    /// Its name, as reports give it.
-    pub name: &'static str,
-    /// What becomes what.
-    pub pattern: &'static str,
-    /// Whether it keeps every bit.
-    pub exact: bool,
-    /// For an exact rule, why; for a relaxed one, what it may change.
-    pub why: &'static str,
-    /// The replacement of a node, if the rule matches it.
-    apply: fn(&mut Graph, NodeId) -> Option<NodeId>,
 }
 
 /// Every rule, the exact ones first.
@@ -79,7 +67,7 @@ pub struct Rewritten {
 /// after any number of them.
 const MOST_STEPS: usize = 64;
 
-/// The graph with rules applied until none matches. `graph` must be sound ([`crate::verify`]).
+/// The graph with rules applied until none matches. `graph` must be sound ([`crate::graph::verify`]).
 pub fn rewrite(graph: &Graph, which: Rules) -> Rewritten {
     let mut counts: FxHashMap<&'static str, usize> = FxHashMap::default();
     let live = graph.live();

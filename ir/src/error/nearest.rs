@@ -25,6 +25,11 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(.., candidate)| candidate.to_owned())
 }
 
+/// The end of a message about an unknown name.
+pub(crate) fn suggestion(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or(String::new(), |name| format!("; did you mean `{name}`?"))
+}
+
 fn lowercase(letters: &[char]) -> Vec<char> {
     letters.iter().flat_map(|letter| letter.to_lowercase()).collect()
 }

@@ -5,45 +5,17 @@
 //! of nodes included: the order in which a choice of `let`s builds the nodes is simulated, and the first choice that
 //! keeps the graph's own order is taken. The last one, a `let` for every node, always does.
 
-use crate::expr::{Expr, Operation};
+use super::name::name_text;
+use crate::expr::{Expr, Operation, Program};
 use crate::graph::{Axes, Graph, Half, Node};
 use crate::op::Op;
-use crate::program::{Program, infix_symbol};
+use crate::value::number_text;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt::{self, Write};
 
 /// Deeper expressions are cut by a `let`: easier to read, and far below what the parser nests.
 const MAX_INLINE_DEPTH: usize = 24;
-
-/// A number that parses back to the same bits.
-pub(crate) fn number_text(value: f64) -> String {
-    const CANONICAL_NAN: u64 = 0x7ff8_0000_0000_0000;
-    if value.is_nan() {
-        return match value.to_bits() {
-            CANONICAL_NAN => "nan".to_owned(),
-            bits => format!("nan(0x{bits:016x})"),
-        };
-    }
-    let text = format!("{value:?}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
-}
-
-/// A name as it is written: in backquotes if it is no plain name.
-pub(crate) fn name_text(name: &str) -> String {
-    if super::lexer::is_plain_name(name) {
-        return name.to_owned();
-    }
-    let mut text = String::from("`");
-    for c in name.chars() {
-        match c {
-            '\n' => text.push_str("\\n"),
-            '`' | '\\' => text.extend(['\\', c]),
-            _ => text.push(c),
-        }
-    }
-    text.push('`');
-    text
-}
 
 fn axes_text(axes: &Axes) -> String {
     /// Larger ones are written as a list, which is read exactly.
@@ -66,6 +38,23 @@ mod power {
     pub const NEGATION: u8 = 8;
     pub const POWER: u8 = 9;
     pub const ATOM: u8 = 10;
+}
+
+/// Ops whose printed form is an operator between two operands.
+fn infix_symbol(op: Op) -> Option<&'static str> {
+    Some(match op {
+        Op::Add => "+",
+        Op::Sub => "-",
+        Op::Mul => "*",
+        Op::Div => "/",
+        Op::Pow => "^",
+        Op::Less => "<",
+        Op::LessEqual => "<=",
+        Op::Equal => "==",
+        Op::And => "and",
+        Op::Or => "or",
+        _ => return None,
+    })
 }
 
 fn infix_power(op: Op) -> u8 {

@@ -10,7 +10,7 @@
 //! Truth values (results of comparisons and of logic) are a kind of their own in a graph; the float64 reference
 //! carries them as 0 and 1.
 
-use crate::special;
+use super::special;
 
 /// What an op belongs to; decides the kinds of its arguments and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,8 @@
 //!
 //! The way of a text: `lexer` cuts it into tokens, `parser` (a Pratt parser) builds a tree in an arena (`ast`),
 //! `elaborate` decides everything that is known at compile time (parameters, `if` on them, axes) and gives
-//! [`crate::Expr`]s. `printer` goes the other way: what it prints parses back to the same graph.
+//! [`crate::Expr`]s. `define` makes functions of a [`crate::Library`] from definitions, `read` fills one and reads programs with it.
+//! `printer` goes the other way: what it prints parses back to the same graph.
 //!
 //! Every token and tree node carries its [`Span`], so that every error can show its line with a caret under the
 //! place. Hostile text gives an error: texts longer than [`MAX_TEXT`] and nesting deeper than [`MAX_DEPTH`] are
@@ -31,35 +32,22 @@
 //! Names that are not bound are inputs (in the outermost expression only). A name that is no word of this grammar is
 //! written in backquotes: `` `my input` ``.
 
-pub(crate) mod ast;
-pub(crate) mod elaborate;
-pub mod error;
-pub(crate) mod lexer;
-pub(crate) mod nearest;
-pub(crate) mod parser;
-pub(crate) mod printer;
+mod ast;
+mod carry;
+mod define;
+mod elaborate;
+mod lexer;
+mod limits;
+mod name;
+mod parser;
+mod printer;
+mod program;
+mod read;
 
-pub use error::{Problem, SyntaxError};
-pub use nearest::nearest;
+pub(crate) use carry::{called, definitions};
+pub(crate) use read::load;
 
-/// The longest text that is parsed, in bytes.
-pub const MAX_TEXT: usize = 1 << 20;
-
-/// The deepest nesting of parentheses, blocks, calls, `if`s and prefix operators.
-pub const MAX_DEPTH: usize = 200;
-
-/// A place in a text: bytes from `start` up to `end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Span {
-    /// The first byte.
-    pub start: usize,
-    /// The byte after the last.
-    pub end: usize,
-}
-
-impl Span {
-    /// From the start of one span to the end of another.
-    pub fn to(self, other: Span) -> Span {
-        Span { start: self.start, end: other.end }
-    }
-}
+pub use crate::error::{Problem, Span, SyntaxError, nearest};
+pub use limits::{MAX_DEPTH, MAX_TEXT};
+pub use program::IntoProgram;
+pub use read::STANDARD;

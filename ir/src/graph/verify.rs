@@ -9,14 +9,15 @@
 //! 5. **Outputs.** There is at least one. Each is a node of the graph. Output names are not empty and differ.
 //! 6. **Hash-consing.** No two nodes are equal, and looking a node up gives its own id.
 //! 7. **Axes.** A reduction's list names no axis twice in the same spelling. (Whether axes exist, and whether −1 and 2
-//!    are one axis, is a question of shapes: [`crate::shape`] answers it for each call.)
+//!    are one axis, is a question of shapes: [`crate::graph::shape`] answers it for each call.)
 //! 8. **Labels.** A label belongs to a node of the graph, its text is not empty, and its arguments are nodes of the graph.
 //!
 //! Graphs built through [`Graph`]'s methods from ids of that same graph keep 1, 4, 6 and 8 by construction. The rest
 //! is up to the caller, so whoever takes a graph from strangers verifies it first: the reference, deserialization
 //! and the compiler do.
 
-use crate::graph::{Axes, Graph, Node, NodeId};
+use super::arena::Graph;
+use super::node::{Axes, Label, Node, NodeId, Output};
 use crate::op::{Kind, Op};
 use rustc_hash::FxHashSet;
 use thiserror::Error;
@@ -120,6 +121,20 @@ pub enum VerifyError {
         /// How many nodes there are.
         nodes: usize,
     },
+}
+
+impl Graph {
+    /// A graph of given parts, verified. Labels given twice: the later counts.
+    pub fn from_parts(
+        nodes: Vec<Node>,
+        inputs: Vec<String>,
+        outputs: Vec<Output>,
+        labels: impl IntoIterator<Item = (NodeId, Label)>,
+    ) -> Result<Graph, VerifyError> {
+        let graph = Graph::unverified(nodes, inputs, outputs, labels);
+        verify(&graph)?;
+        Ok(graph)
+    }
 }
 
 fn opposite(kind: Kind) -> Kind {

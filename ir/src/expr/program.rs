@@ -1,22 +1,11 @@
 //! Programs: named expressions, and their graph.
 
-use crate::error::Error;
-use crate::expr::{Expr, Operation};
+use super::expand::{Budget, Meaning};
+use super::node::{Call, Expr, Operation};
+use crate::error::{ActivationError, Error};
+use crate::graph::verify::verify;
 use crate::graph::{Graph, Node, NodeId};
-use crate::library::{Activation, ActivationError, Library};
-use crate::op::Op;
-use crate::syntax::elaborate::Budget;
-use crate::verify::verify;
 use rustc_hash::FxHashMap;
-
-/// Which part of library functions a graph is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Meaning {
-    /// The textbook definition: what the float64 reference evaluates.
-    Definition,
-    /// The numerically good form (`via`) where there is one: what is compiled.
-    Form,
-}
 
 /// One or several named expressions.
 ///
@@ -141,21 +130,21 @@ impl GraphBuilder<'_> {
                 Operation::Elementwise { op, .. } => self.graph.apply(*op, &built),
                 Operation::Reduce { reduction, axes } => self.graph.reduce(*reduction, built[0], axes.clone()),
                 Operation::Half { axis, half } => self.graph.half(built[0], *axis, *half),
-                Operation::Call(activation) => self.call(activation, &built, outermost)?,
+                Operation::Call(call) => self.call(&**call, &built, outermost)?,
             };
             done.insert(expr.address(), id);
         }
         Ok(done[&root.address()])
     }
 
-    fn call(&mut self, activation: &Activation, arguments: &[NodeId], outermost: bool) -> Result<NodeId, Error> {
-        activation.check_tensors(arguments.len())?;
-        let body = activation.body(self.meaning, &mut self.budget)?;
+    fn call(&mut self, call: &dyn Call, arguments: &[NodeId], outermost: bool) -> Result<NodeId, Error> {
+        call.check_tensors(arguments.len())?;
+        let body = call.body(self.meaning, &mut self.budget)?;
         let id = self.add(&body, arguments, &mut FxHashMap::default(), false)?;
         // `linear` of an input is the input: nothing was computed that could carry a name.
         let computes = !matches!(self.graph.node(id), Node::Input(_) | Node::Constant(_));
         if outermost && computes && !arguments.contains(&id) {
-            self.graph.set_label(id, activation.to_string(), arguments);
+            self.graph.set_label(id, call.to_string(), arguments);
         }
         Ok(id)
     }
@@ -164,119 +153,4 @@ impl GraphBuilder<'_> {
 /// An expression taken out of a function's body; no public way leads here.
 fn unbound_argument() -> Error {
     Error::Activation(ActivationError::Unknown { name: "argument".to_owned(), nearest: None })
-}
-
-impl Expr {
-    /// This body with its tensor arguments replaced.
-    pub(crate) fn substitute(&self, arguments: &[Expr]) -> Expr {
-        let mut done: FxHashMap<usize, Expr> = FxHashMap::default();
-        let mut pending: Vec<(&Expr, bool)> = vec![(self, false)];
-        while let Some((expr, ready)) = pending.pop() {
-            if done.contains_key(&expr.address()) {
-                continue;
-            }
-            let node = expr.node();
-            if !ready && !node.arguments.is_empty() {
-                pending.push((expr, true));
-                pending.extend(node.arguments.iter().map(|argument| (argument, false)));
-                continue;
-            }
-            let replaced = match node.operation {
-                Operation::Argument(index) => arguments.get(index).unwrap_or(expr).clone(),
-                _ if node.arguments.is_empty() => expr.clone(),
-                _ => {
-                    let built = node.arguments.iter().map(|argument| done[&argument.address()].clone()).collect();
-                    expr.with_arguments(built)
-                }
-            };
-            done.insert(expr.address(), replaced);
-        }
-        done[&self.address()].clone()
-    }
-}
-
-/// Everything that means a program: text, expressions, programs, activations (applied to their own tensors, `x`).
-pub trait IntoProgram {
-    /// The program; text finds its functions in `library`.
-    fn into_program(self, library: &Library) -> Result<Program, Error>;
-}
-
-impl IntoProgram for &str {
-    fn into_program(self, library: &Library) -> Result<Program, Error> {
-        library.parse(self)
-    }
-}
-
-impl IntoProgram for &String {
-    fn into_program(self, library: &Library) -> Result<Program, Error> {
-        library.parse(self)
-    }
-}
-
-impl IntoProgram for String {
-    fn into_program(self, library: &Library) -> Result<Program, Error> {
-        library.parse(&self)
-    }
-}
-
-impl IntoProgram for Expr {
-    fn into_program(self, _: &Library) -> Result<Program, Error> {
-        Ok(self.into())
-    }
-}
-
-impl IntoProgram for &Expr {
-    fn into_program(self, _: &Library) -> Result<Program, Error> {
-        Ok(self.clone().into())
-    }
-}
-
-impl IntoProgram for Program {
-    fn into_program(self, _: &Library) -> Result<Program, Error> {
-        Ok(self)
-    }
-}
-
-impl IntoProgram for &Program {
-    fn into_program(self, _: &Library) -> Result<Program, Error> {
-        Ok(self.clone())
-    }
-}
-
-impl IntoProgram for Activation {
-    fn into_program(self, _: &Library) -> Result<Program, Error> {
-        (&self).into_program(&Library::empty())
-    }
-}
-
-impl IntoProgram for &Activation {
-    fn into_program(self, _: &Library) -> Result<Program, Error> {
-        self.validate()?;
-        Ok(self.applied_to_input().into())
-    }
-}
-
-/// A graph from its own printed text: ops only, no library functions.
-impl std::str::FromStr for Graph {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Graph, Error> {
-        Library::empty().parse(text)?.graph(Meaning::Form)
-    }
-}
-
-/// Ops whose printed form is an operator between two operands.
-pub(crate) fn infix_symbol(op: Op) -> Option<&'static str> {
-    Some(match op {
-        Op::Add => "+",
-        Op::Sub => "-",
-        Op::Mul => "*",
-        Op::Div => "/",
-        Op::Pow => "^",
-        Op::Less => "<",
-        Op::LessEqual => "<=",
-        Op::Equal => "==",
-        Op::And => "and",
-        Op::Or => "or",
-        _ => return None,
-    })
 }

@@ -6,9 +6,11 @@ use super::ast::{
     ArgumentAst, Ast, AstId, DefinitionAst, DerivativeAst, Infix, ParameterAst, ProgramAst, RequirementAst, Tree,
 };
 use super::lexer::{self, Token};
-use super::{MAX_DEPTH, Problem, Span, SyntaxError};
+use super::limits::MAX_DEPTH;
+use crate::error::{Problem, Span, SyntaxError, nearest};
 use crate::graph::Graph;
-use crate::library::{ParameterType, Value};
+use crate::library::ParameterType;
+use crate::value::Value;
 use std::sync::Arc;
 
 /// Binding powers. An operator binds what stands left of it if its power is above the one asked for.
@@ -552,8 +554,7 @@ impl Parser {
                 self.expect("=")?;
                 let (target, target_span) = self.name("a parameter")?;
                 if !ast.parameters.iter().any(|known| known.name == target) {
-                    let nearest =
-                        super::nearest::nearest(&target, ast.parameters.iter().map(|known| known.name.as_str()));
+                    let nearest = nearest(&target, ast.parameters.iter().map(|known| known.name.as_str()));
                     return self.fail(
                         Problem::UnknownParameter { function: ast.name.clone(), name: target, nearest },
                         target_span,

@@ -22,9 +22,10 @@
 //! [`Graph`] implements serde's traits, so it can be a part of larger documents; [`to_string`] and [`from_str`] are
 //! the plain way.
 
-use crate::graph::{Arguments, Axes, Graph, Half, Label, Node, NodeId, Output};
+use super::arena::Graph;
+use super::node::{Arguments, Axes, Half, Label, Node, NodeId, Output};
+use super::verify::VerifyError;
 use crate::op::{Op, Reduction};
-use crate::verify::VerifyError;
 use serde::de::{self, Deserializer, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};

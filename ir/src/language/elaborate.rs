@@ -5,42 +5,15 @@
 //! dtype of the kernel. Only the arguments of parameters are computed here, in float64.
 
 use super::ast::{ArgumentAst, Ast, AstId, Infix};
-use super::nearest::nearest;
 use super::parser::Source;
-use super::{Problem, Span, SyntaxError};
-use crate::expr::Expr;
+use crate::error::{Problem, Span, SyntaxError, nearest};
+use crate::expr::{Budget, Expr};
 use crate::graph::{Axes, Half};
-use crate::library::{Activation, Function, Value};
+use crate::library::{Activation, Function, Functions};
 use crate::op::{Op, Reduction};
+use crate::value::Value;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
-
-/// What the expansion of an expression may cost, over all its functions: steps left.
-pub(crate) struct Budget {
-    left: usize,
-}
-
-impl Budget {
-    /// Far more than any honest expression takes, and under a second of work.
-    pub const STEPS: usize = 1 << 22;
-
-    pub fn new() -> Budget {
-        Budget { left: Budget::STEPS }
-    }
-
-    /// Takes some steps; false when there are none left.
-    pub fn spend(&mut self, steps: usize) -> bool {
-        let enough = self.left >= steps;
-        self.left = self.left.saturating_sub(steps);
-        enough
-    }
-}
-
-/// Where calls find their functions.
-pub(crate) trait Functions {
-    fn find(&self, name: &str) -> Option<Arc<Function>>;
-    fn names(&self) -> Vec<String>;
-}
 
 /// What a name or an expression stands for.
 #[derive(Clone)]
@@ -453,7 +426,7 @@ impl<'a> Elaborator<'a> {
         if let Err(problem) = activation.validate() {
             return self.fail(Problem::Activation(problem), self.span(id));
         }
-        Ok(Term::Expr(Expr::call_unchecked(activation, complete)))
+        Ok(Term::Expr(activation.call(complete)))
     }
 }
 

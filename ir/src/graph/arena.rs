@@ -1,156 +1,10 @@
-//! The graph: what to compute, as hash-consed SSA.
-//!
-//! A [`Graph`] is an arena of [`Node`]s in topological order: every node comes after its arguments, and no two nodes
-//! are equal, so common subexpressions are shared from the start and the order is the same on every run. Ids are
-//! `Copy` and belong to the graph that gave them out. Constants are float64 bit patterns; a backend rounds them to
-//! the dtype it computes in. Shapes are not stored: [`crate::shape::infer`] finds them for given input shapes.
-//!
-//! Labels remember which nodes are the results of named functions (`gelu`, `softmax(axis = 1)`); they mean nothing to
-//! the value, name things in reports, and mark the kernel boundaries of unfused execution.
+//! The arena: nodes in order, found by their content, with the names of what goes in and out.
 
+use super::node::{Arguments, Axes, Half, Label, Node, NodeId, Output};
 use crate::op::{Kind, Op, Reduction};
-use crate::verify::{VerifyError, verify};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
-
-/// A node of one graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(u32);
-
-impl NodeId {
-    /// The node's place in [`Graph::nodes`].
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-
-    /// The id of the node at `index`.
-    pub fn from_index(index: usize) -> NodeId {
-        NodeId(u32::try_from(index).expect("a graph holds at most 2^32 nodes"))
-    }
-}
-
-/// The arguments of an elementwise node: zero to three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Arguments {
-    ids: [NodeId; 3],
-    length: u8,
-}
-
-impl Arguments {
-    /// At most three arguments.
-    pub fn new(arguments: &[NodeId]) -> Arguments {
-        let mut ids = [NodeId(0); 3];
-        ids[..arguments.len()].copy_from_slice(arguments);
-        Arguments { ids, length: arguments.len() as u8 }
-    }
-}
-
-impl std::ops::Deref for Arguments {
-    type Target = [NodeId];
-    fn deref(&self) -> &[NodeId] {
-        &self.ids[..usize::from(self.length)]
-    }
-}
-
-/// The axes of a reduction, as written: negative ones count from the end of the argument's own shape.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Axes {
-    /// Every axis.
-    All,
-    /// These axes. An empty list reduces nothing.
-    List(Vec<i64>),
-}
-
-impl Axes {
-    /// One axis.
-    pub fn one(axis: i64) -> Axes {
-        Axes::List(vec![axis])
-    }
-}
-
-/// One half of an axis of even length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Half {
-    /// The elements before the middle.
-    First,
-    /// The elements from the middle on.
-    Second,
-}
-
-/// What a node computes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Node {
-    /// The input at this place of [`Graph::inputs`].
-    Input(u32),
-    /// A number: float64 bits, so that NaN payloads and −0 are kept apart.
-    Constant(u64),
-    /// An elementwise op; arguments broadcast against each other, aligned at the last axis.
-    Elementwise {
-        /// The op.
-        op: Op,
-        /// Its arguments, as many as its arity.
-        arguments: Arguments,
-    },
-    /// A reduction; reduced axes stay with length 1.
-    Reduce {
-        /// The reduction.
-        reduction: Reduction,
-        /// What is reduced.
-        argument: NodeId,
-        /// Over which axes.
-        axes: Axes,
-    },
-    /// One half of the argument along an axis of even length.
-    Half {
-        /// What is cut.
-        argument: NodeId,
-        /// The axis, negative from the end.
-        axis: i64,
-        /// Which half.
-        half: Half,
-    },
-}
-
-impl Node {
-    /// The nodes this one reads.
-    pub fn arguments(&self) -> &[NodeId] {
-        match self {
-            Node::Input(_) | Node::Constant(_) => &[],
-            Node::Elementwise { arguments, .. } => arguments,
-            Node::Reduce { argument, .. } | Node::Half { argument, .. } => std::slice::from_ref(argument),
-        }
-    }
-
-    /// The same node reading other arguments, one for each of [`Node::arguments`].
-    pub fn with_arguments(&self, replacements: &[NodeId]) -> Node {
-        let mut node = self.clone();
-        match &mut node {
-            Node::Input(_) | Node::Constant(_) => {}
-            Node::Elementwise { arguments, .. } => *arguments = Arguments::new(replacements),
-            Node::Reduce { argument, .. } | Node::Half { argument, .. } => *argument = replacements[0],
-        }
-        node
-    }
-}
-
-/// One named result of a graph.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Output {
-    /// Its name; a graph with one unnamed result calls it `out`.
-    pub name: String,
-    /// The node whose value it is.
-    pub node: NodeId,
-}
-
-/// The call of a named function, remembered at the node of its result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label {
-    /// The call as users write it, without its arguments: `gelu`, `softmax(axis = 1)`.
-    pub text: String,
-    /// The nodes of its arguments; what lies between them and the result is the call's inside.
-    pub arguments: Vec<NodeId>,
-}
 
 /// A hash-consed expression graph. See the module's documentation.
 #[derive(Clone, Debug, Default)]
@@ -171,21 +25,19 @@ impl Graph {
         Graph::default()
     }
 
-    /// A graph of given parts, verified. Labels given twice: the later counts.
-    pub fn from_parts(
+    /// A graph of given parts, as they are. Labels given twice: the later counts.
+    pub(super) fn unverified(
         nodes: Vec<Node>,
         inputs: Vec<String>,
         outputs: Vec<Output>,
         labels: impl IntoIterator<Item = (NodeId, Label)>,
-    ) -> Result<Graph, VerifyError> {
+    ) -> Graph {
         let mut ids = FxHashMap::default();
         for (index, node) in nodes.iter().enumerate() {
             // The first of two equal nodes is the one that is found; the verifier refuses the other.
             ids.entry(node.clone()).or_insert(NodeId::from_index(index));
         }
-        let graph = Graph { nodes, ids, inputs, outputs, labels: labels.into_iter().collect() };
-        verify(&graph)?;
-        Ok(graph)
+        Graph { nodes, ids, inputs, outputs, labels: labels.into_iter().collect() }
     }
 
     /// A graph of no nodes that declares these inputs, for rebuilding a graph in place of another.

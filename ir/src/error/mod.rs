@@ -1,8 +1,16 @@
-//! The error of everything between a text and a graph.
+//! What can be wrong between a text and a graph.
 
-use crate::library::ActivationError;
-use crate::syntax::SyntaxError;
-use crate::verify::VerifyError;
+mod excerpt;
+mod nearest;
+mod problem;
+mod span;
+
+pub use nearest::nearest;
+pub(crate) use nearest::suggestion;
+pub use problem::{ActivationError, Problem, SyntaxError};
+pub use span::Span;
+
+use crate::graph::verify::VerifyError;
 use thiserror::Error;
 
 /// Why a text, an expression or a config gives no graph.
@@ -18,6 +26,12 @@ pub enum Error {
     /// A text that should be one activation and is something else.
     #[error("`{text}` is not an activation; write a name, with parameters in parentheses if need be")]
     NotAnActivation {
+        /// The text.
+        text: String,
+    },
+    /// A text that should be one expression and names its outputs.
+    #[error("`{text}` is not one expression; leave the names of outputs away")]
+    NotAnExpression {
         /// The text.
         text: String,
     },

@@ -1,8 +1,9 @@
 //! The syntax tree, in an arena: children come before parents, ids are `Copy`, and dropping it is freeing a vector,
 //! however deep the tree.
 
-use super::Span;
-use crate::library::{ParameterType, Value};
+use crate::error::Span;
+use crate::library::ParameterType;
+use crate::value::Value;
 
 /// A node of a [`Tree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,10 +7,14 @@
 //!   │ gelou(x)
 //!   │ ^^^^^ did you mean `gelu`?
 //! ```
+//!
+//! [`ActivationError`] is of the same file because the two hold each other: a text may call an activation with parameters
+//! that it refuses, and the body of an activation may be a text that does not accept them.
 
-use super::Span;
-use crate::library::ActivationError;
-use std::fmt;
+use super::excerpt::excerpt;
+use super::nearest::suggestion;
+use super::span::Span;
+use crate::value::Value;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -204,40 +208,100 @@ impl SyntaxError {
     }
 
     fn render(&self) -> String {
-        let mut out = self.0.problem.to_string();
-        // Writing to a String does not fail.
-        let _ = self.excerpt(&mut out);
-        out
-    }
-
-    /// The line at fault and a caret below it; of very long lines, the neighbourhood.
-    fn excerpt(&self, out: &mut String) -> fmt::Result {
-        use fmt::Write;
-        const WIDTH: usize = 100;
-        const BEFORE: usize = 40;
         let Located { problem, span, text } = &*self.0;
-        let start = span.start.min(text.len());
-        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-        let line = text[line_start..line_end].trim_end_matches('\r');
-        let column = text[line_start..start].chars().count();
-        let length = text[start..span.end.clamp(start, line_end)].chars().count().max(1);
-        let skipped = if column > WIDTH - BEFORE { column - BEFORE } else { 0 };
-        let mut shown: String =
-            line.chars().skip(skipped).take(WIDTH).map(|c| if c == '\t' { ' ' } else { c }).collect();
-        let mut caret = column - skipped;
-        if skipped > 0 {
-            shown.insert(0, '…');
-            caret += 1;
-        }
-        if line.chars().count() > skipped + WIDTH {
-            shown.push('…');
-        }
-        let length = length.min(WIDTH.saturating_sub(caret).max(1));
-        write!(out, "\n  │ {shown}\n  │ {}{}", " ".repeat(caret), "^".repeat(length))?;
-        if let Some(hint) = problem.hint() {
-            write!(out, " {hint}")?;
-        }
-        Ok(())
+        format!("{problem}{}", excerpt(text, *span, problem.hint().as_deref()))
     }
+}
+
+/// What is wrong with an activation's name or parameters.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum ActivationError {
+    /// Nobody defined it.
+    #[error("unknown activation `{name}`{}", suggestion(nearest))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// A known name near to it.
+        nearest: Option<String>,
+    },
+    /// It has no such parameter.
+    #[error("`{activation}` has no parameter `{parameter}`{}", suggestion(nearest))]
+    UnknownParameter {
+        /// The activation.
+        activation: String,
+        /// The name.
+        parameter: String,
+        /// The parameter nearest to it.
+        nearest: Option<String>,
+    },
+    /// A value of the wrong type, or a number that is not finite.
+    #[error("the parameter `{parameter}` of `{activation}` must be {expected}, but is {found}")]
+    Type {
+        /// The activation.
+        activation: String,
+        /// The parameter.
+        parameter: String,
+        /// What it accepts.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// One parameter by two names, with two values.
+    #[error("`{activation}` is given `{parameter}` twice with different values: {first} and {second}")]
+    Conflict {
+        /// The activation.
+        activation: String,
+        /// The parameter.
+        parameter: String,
+        /// The value given first.
+        first: Value,
+        /// The value given second.
+        second: Value,
+    },
+    /// Parameters that exclude each other.
+    #[error("`{activation}` takes either {} or {}, not both", list(main), list(alternative))]
+    Mixed {
+        /// The activation.
+        activation: String,
+        /// The parameters of its first signature.
+        main: Vec<String>,
+        /// Those of the other.
+        alternative: Vec<String>,
+    },
+    /// Only some of the parameters that belong together.
+    #[error("`{activation}` needs {} together; `{missing}` is missing", list(alternative))]
+    Incomplete {
+        /// The activation.
+        activation: String,
+        /// The parameters that belong together.
+        alternative: Vec<String>,
+        /// The one that is not given.
+        missing: String,
+    },
+    /// Parameters outside of what the function is defined for.
+    #[error("`{activation}`: {message}")]
+    Refused {
+        /// The activation.
+        activation: String,
+        /// Why.
+        message: String,
+    },
+    /// Not as many tensors as the function takes.
+    #[error("`{activation}` takes {expected} {}, but is applied to {given}", if *expected == 1 { "tensor" } else { "tensors" })]
+    Tensors {
+        /// The activation.
+        activation: String,
+        /// How many it takes.
+        expected: usize,
+        /// How many were given.
+        given: usize,
+    },
+    /// The function's body does not accept the parameters.
+    #[error(transparent)]
+    Body(SyntaxError),
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
 }

@@ -3,10 +3,8 @@
 //! A config comes from a file: [`parse_config`] refuses what is too long, nested too deep (`serde_json`'s limit of 128),
 //! or gives a key twice, so that nobody reads one value and another reader another.
 
-use super::ActivationError;
-use super::activation::suggestion;
-use crate::error::Error;
-use crate::syntax::MAX_TEXT;
+use crate::error::{ActivationError, Error, suggestion};
+use crate::language::MAX_TEXT;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json};
 use std::fmt;
@@ -115,7 +113,7 @@ pub(super) fn describe(value: &Json) -> String {
 /// JSON text to a value. Refuses long texts, deep nesting and duplicate keys.
 ///
 /// ```
-/// use fuselet_ir::library::parse_config;
+/// use fuselet_ir::keras::parse_config;
 /// assert!(parse_config(r#"{"class_name": "relu", "class_name": "gelu"}"#).is_err());
 /// ```
 pub fn parse_config(text: &str) -> Result<Json, ConfigError> {
@@ -126,8 +124,13 @@ pub fn parse_config(text: &str) -> Result<Json, ConfigError> {
     Ok(unique.0)
 }
 
+/// A config out of a document; duplicate keys are refused.
+pub(crate) fn read_config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
+    Unique::deserialize(deserializer).map(|unique| unique.0)
+}
+
 /// JSON whose keys are all different.
-pub(super) struct Unique(pub Json);
+struct Unique(Json);
 
 impl<'de> Deserialize<'de> for Unique {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unique, D::Error> {

@@ -1,6 +1,8 @@
 //! Text to tokens.
 
-use super::{MAX_TEXT, Problem, Span, SyntaxError};
+use super::limits::MAX_TEXT;
+use super::name::{KEYWORDS, continues_name, starts_name};
+use crate::error::{Problem, Span, SyntaxError};
 use std::sync::Arc;
 
 /// A token. Symbols and keywords are compared by their text.
@@ -29,27 +31,10 @@ impl Token {
     }
 }
 
-const KEYWORDS: &[&str] =
-    &["let", "if", "then", "else", "and", "or", "not", "fn", "inf", "nan", "true", "false", "none"];
-
 /// Longer symbols first.
 const SYMBOLS: &[&str] = &[
     "|>", "==", "!=", "<=", ">=", "<", ">", "=", "+", "-", "*", "/", "^", "(", ")", "[", "]", "{", "}", ",", ";", ":",
 ];
-
-/// Whether a name can be written as it is, without backquotes.
-pub(crate) fn is_plain_name(name: &str) -> bool {
-    let mut letters = name.chars();
-    letters.next().is_some_and(starts_name) && letters.all(continues_name) && !KEYWORDS.contains(&name)
-}
-
-fn starts_name(c: char) -> bool {
-    c == '_' || c.is_alphabetic()
-}
-
-fn continues_name(c: char) -> bool {
-    c == '_' || c.is_alphanumeric()
-}
 
 /// Refuses a text over [`MAX_TEXT`], before anything copies it.
 pub(crate) fn check_length(text: &str) -> Result<(), SyntaxError> {

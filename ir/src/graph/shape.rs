@@ -3,7 +3,8 @@
 //! Shapes align at the last axis, as in NumPy. A graph holds no shapes, so that one graph (and one compiled kernel)
 //! serves every size; they are found anew for the shapes of a call.
 
-use crate::graph::{Axes, Graph, Node, NodeId};
+use super::arena::Graph;
+use super::node::{Axes, Node, NodeId};
 use thiserror::Error;
 
 /// The lengths of an array's axes.
