@@ -84,14 +84,14 @@ impl FromDocument for Activation {
 /// A text of one expression.
 impl FromDocument for Expr {
     fn from_document<'de, D: Deserializer<'de>>(library: &Library, deserializer: D) -> Result<Expr, D::Error> {
-        deserializer.deserialize_str(Text { expected: "an expression", read: |text| library.parse_expr(text) })
+        deserializer.deserialize_str(Text { expected: "an expression", read: |text: &str| library.parse_expr(text) })
     }
 }
 
 /// A text of a program.
 impl FromDocument for Program {
     fn from_document<'de, D: Deserializer<'de>>(library: &Library, deserializer: D) -> Result<Program, D::Error> {
-        deserializer.deserialize_str(Text { expected: "a program", read: |text| library.parse(text) })
+        deserializer.deserialize_str(Text { expected: "a program", read: |text: &str| library.parse(text) })
     }
 }
 

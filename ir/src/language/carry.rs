@@ -29,7 +29,11 @@ pub(crate) fn definitions(functions: &[Arc<Function>]) -> Result<String, Arc<Fun
         Some(same) => same == *function,
         None => function.is_standard(),
     };
-    match functions.iter().find(|function| !is_kept(function)) {
+    // In a program private functions hide the others, wherever they stand.
+    let hides = |function: &Arc<Function>| {
+        function.is_private() && found.iter().filter(|other| other.name() == function.name()).count() > 1
+    };
+    match functions.iter().find(|function| !is_kept(function)).or_else(|| found.iter().find(|f| hides(f))) {
         Some(lost) => Err(Arc::clone(lost)),
         None => Ok(text),
     }
