@@ -90,7 +90,7 @@ pub use api::{
 };
 pub use array::{ArrayError, ArrayMut, ArrayOut, ArrayRef, Dtype, Element, MAX_RANK};
 pub use codegen::isa::Isa;
-pub use compile::{Compiled, Event, Verify};
+pub use compile::{CacheUsage, Compiled, Event, Verify};
 pub use exec::threads::Executor;
 pub use plan::Fusion;
 

@@ -8,7 +8,7 @@ mod common;
 
 use common::{Array, Group, Random, SPECIALS, assert_same_bits, groups, groups_on_two_threads, name};
 use fuselet::ir::{Activation, Library};
-use fuselet::{Fused, Fusion, TensorMut, TensorRef};
+use fuselet::{ArrayMut, ArrayRef, Function, Fusion};
 
 /// The longest array of the dense walk: past two of the longest unrolled steps of any backend.
 const LONGEST: usize = 130;
@@ -56,7 +56,7 @@ fn alone(group: &Group, activation: &Activation, numbers: &[f32]) -> Vec<f32> {
     let function = group.judge().compile(activation).unwrap();
     let one = |number: &f32| {
         let mut result = [GUARD];
-        function.call(&[("x", &[*number])], &mut result).unwrap();
+        function.call(&[("x", (&[*number]).into())], &mut result).unwrap();
         result[0]
     };
     numbers.iter().map(one).collect()
@@ -64,7 +64,7 @@ fn alone(group: &Group, activation: &Activation, numbers: &[f32]) -> Vec<f32> {
 
 /// Calls a function with input and output at places of larger arrays, and in place; nothing else may change.
 fn check_placed(
-    function: &Fused,
+    function: &Function,
     numbers: &[f32],
     wanted: &[f32],
     (from, to): (usize, usize),
@@ -74,9 +74,9 @@ fn check_placed(
     let mut input = vec![GUARD; from + length + 9];
     input[from..from + length].copy_from_slice(numbers);
     let mut output = vec![GUARD; to + length + 9];
-    function.call(&[("x", &&input[from..from + length])], &mut &mut output[to..to + length]).unwrap();
+    function.call(&[("x", (&input[from..from + length]).into())], &mut output[to..to + length]).unwrap();
     assert_same_bits(&output[to..to + length], wanted, context);
-    function.call_in_place(("x", &mut &mut input[from..from + length]), &[]).unwrap();
+    function.call_in_place(("x", (&mut input[from..from + length]).into()), &[]).unwrap();
     assert_same_bits(&input[from..from + length], wanted, || format!("{} in place", context()));
     for (array, start) in [(&input, from), (&output, to)] {
         let around = array[..start].iter().chain(&array[start + length..]);
@@ -161,7 +161,7 @@ fn float64_has_one_set_of_bits_too() {
     for activation in elementwise() {
         for group in groups() {
             let mut wanted = vec![0.0f64; LONGEST];
-            group.judge().compile(&activation).unwrap().call(&[("x", &numbers)], &mut wanted).unwrap();
+            group.judge().compile(&activation).unwrap().call(&[("x", (&numbers).into())], &mut wanted).unwrap();
             for engine in &group.engines {
                 for fusion in [Fusion::Full, Fusion::Off] {
                     let function = engine.compile_with(&activation, fusion).unwrap();
@@ -171,9 +171,9 @@ fn float64_has_one_set_of_bits_too() {
                         let mut input = vec![f64::from(GUARD); from + length + 5];
                         input[from..from + length].copy_from_slice(&numbers[..length]);
                         let mut output = vec![f64::from(GUARD); to + length + 5];
-                        let written = &mut &mut output[to..to + length];
-                        function.call(&[("x", &&input[from..from + length])], written).unwrap();
-                        function.call_in_place(("x", &mut &mut input[from..from + length]), &[]).unwrap();
+                        let written = &mut output[to..to + length];
+                        function.call(&[("x", (&input[from..from + length]).into())], written).unwrap();
+                        function.call_in_place(("x", (&mut input[from..from + length]).into()), &[]).unwrap();
                         for (found, how) in [(&output[to..], "to another place"), (&input[from..], "in place")] {
                             for at in 0..length {
                                 assert_eq!(
@@ -215,8 +215,8 @@ fn check_rows(function: &str, group: &Group, rows: usize, length: usize) {
     let by_one = group.judge().compile(&last).unwrap();
     let mut wanted = vec![GUARD; rows * width];
     for row in 0..rows {
-        let view = TensorRef::new(&x.data[row * length..][..length], &[length]).unwrap();
-        by_one.call(&[("x", &view)], &mut &mut wanted[row * width..][..width]).unwrap();
+        let row_of = ArrayRef::from(&x.data[row * length..][..length]);
+        by_one.call(&[("x", row_of)], &mut wanted[row * width..][..width]).unwrap();
     }
     for engine in &group.engines {
         for fusion in [Fusion::Full, Fusion::Off] {
@@ -228,16 +228,16 @@ fn check_rows(function: &str, group: &Group, rows: usize, length: usize) {
             let mut input = vec![GUARD; place];
             input.extend(&x.data);
             let mut output = vec![GUARD; place + rows * width + 5];
-            let view = TensorRef::new(&input[place..], &[rows, length]).unwrap();
-            let mut written = TensorMut::new(&mut output[place..][..rows * width], &[rows, width]).unwrap();
-            along.call(&[("x", &view)], &mut written).unwrap();
+            let shape = [rows, length];
+            let view = ArrayRef::new(&input[place..], &shape).unwrap();
+            let written_shape = [rows, width];
+            let written = ArrayMut::new(&mut output[place..][..rows * width], &written_shape).unwrap();
+            along.call(&[("x", view)], written).unwrap();
             assert_same_bits(&output[place..][..rows * width], &wanted, || context("last axis"));
             let around = output[..place].iter().chain(&output[place + rows * width..]);
             assert!(around.clone().all(|value| value.to_bits() == GUARD.to_bits()), "{}", context("writes beside"));
             if function != "glu" {
-                along
-                    .call_in_place(("x", &mut TensorMut::new(&mut input[place..], &[rows, length]).unwrap()), &[])
-                    .unwrap();
+                along.call_in_place(("x", ArrayMut::new(&mut input[place..], &shape).unwrap()), &[]).unwrap();
                 assert_same_bits(&input[place..], &wanted, || context("in place"));
             }
             let across = engine.compile_with(&first, fusion).unwrap();
@@ -287,9 +287,9 @@ fn rows_split_over_threads_hold_the_same_bits() {
                             assert_same_bits(&found.data, &wanted.data, || context("to another place"));
                             if function != "glu" {
                                 let mut data = x.data.clone();
-                                let mut place = TensorMut::new(&mut data, &x.shape).unwrap();
+                                let place = ArrayMut::new(&mut data, &x.shape).unwrap();
                                 let compiled = engine.compile_with(&activation, fusion).unwrap();
-                                compiled.call_in_place(("x", &mut place), &[]).unwrap();
+                                compiled.call_in_place(("x", place), &[]).unwrap();
                                 assert_same_bits(&data, &wanted.data, || context("in place"));
                             }
                         }

@@ -9,8 +9,8 @@ use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::ir::shape::ShapeError;
 use fuselet::lane::{LaneOp, Pass};
 use fuselet::{
-    BackendChoice, CallError, CompileError, Dtype, Engine, EngineError, Event, Fused, Fusion, Input, Isa, MAX_RANK,
-    Output, Signature, TensorError, TensorMut, TensorRef,
+    ArrayError, ArrayMut, ArrayRef, BackendChoice, CallError, CompileError, Dtype, Engine, EngineError, Event,
+    Function, Fusion, Input, Isa, MAX_RANK, Output, Signature,
 };
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use std::sync::{Arc, Barrier, Mutex};
 /// What stands in an output before a call that is refused, and after it.
 const GUARD: f32 = -1234.5;
 
-fn compile(text: &str) -> Fused {
+fn compile(text: &str) -> Function {
     groups()[0].judge().compile(text).unwrap()
 }
 
@@ -29,9 +29,9 @@ fn names(names: &[&str]) -> Vec<String> {
 
 /// The error of a call with this output, which must stay as it was.
 #[track_caller]
-fn refused(text: &str, inputs: &[(&str, &dyn Input)], shape: &[usize]) -> CallError {
+fn refused(text: &str, inputs: &[(&str, ArrayRef<'_>)], shape: &[usize]) -> CallError {
     let mut output = Array::from_fn(shape, |_| GUARD);
-    let mut view = TensorMut::new(&mut output.data, shape).unwrap();
+    let mut view = ArrayMut::new(&mut output.data, shape).unwrap();
     let error = compile(text).call(inputs, &mut view).unwrap_err();
     assert!(output.data.iter().all(|value| value.to_bits() == GUARD.to_bits()), "{error}: the output was written");
     error
@@ -42,19 +42,22 @@ fn inputs_are_given_by_name_each_once() {
     let (x, y) = ([1.0f32, 2.0], [3.0f32, 4.0]);
     let expected = names(&["x", "y"]);
     let missing = CallError::MissingInput { name: "y".into(), expected: expected.clone() };
-    assert_eq!(refused("x + y", &[("x", &x)], &[2]), missing);
+    assert_eq!(refused("x + y", &[("x", (&x).into())], &[2]), missing);
     assert_eq!(refused("x + y", &[], &[2]), CallError::MissingInput { name: "x".into(), expected: expected.clone() });
     let unknown = CallError::UnknownInput { name: "z".into(), expected: expected.clone() };
-    assert_eq!(refused("x + y", &[("x", &x), ("z", &y)], &[2]), unknown);
-    assert_eq!(refused("x + y", &[("x", &x), ("y", &y), ("z", &y)], &[2]), unknown);
+    assert_eq!(refused("x + y", &[("x", (&x).into()), ("z", (&y).into())], &[2]), unknown);
+    assert_eq!(refused("x + y", &[("x", (&x).into()), ("y", (&y).into()), ("z", (&y).into())], &[2]), unknown);
     let repeated = CallError::RepeatedInput { name: "x".into() };
-    assert_eq!(refused("x + y", &[("x", &x), ("y", &y), ("x", &x)], &[2]), repeated);
-    assert_eq!(refused("1 + 1", &[("x", &x)], &[]), CallError::UnknownInput { name: "x".into(), expected: vec![] });
-    let text = refused("x + y", &[("x", &x)], &[2]).to_string();
+    assert_eq!(refused("x + y", &[("x", (&x).into()), ("y", (&y).into()), ("x", (&x).into())], &[2]), repeated);
+    assert_eq!(
+        refused("1 + 1", &[("x", (&x).into())], &[]),
+        CallError::UnknownInput { name: "x".into(), expected: vec![] }
+    );
+    let text = refused("x + y", &[("x", (&x).into())], &[2]).to_string();
     assert!(text.contains("`y`") && text.contains("`x`, `y`"), "{text}");
     // In any order.
     let mut sum = [0.0f32; 2];
-    compile("x - y").call(&[("y", &y), ("x", &x)], &mut sum).unwrap();
+    compile("x - y").call(&[("y", (&y).into()), ("x", (&x).into())], &mut sum).unwrap();
     assert_eq!(sum, [-2.0, -2.0]);
 }
 
@@ -63,9 +66,9 @@ fn the_array_worked_on_in_place_is_an_input_too() {
     let function = compile("x * scale");
     let mut x = [GUARD; 3];
     let expected = names(&["x", "scale"]);
-    let result = function.call_in_place(("y", &mut x), &[("x", &[1.0f32; 3]), ("scale", &2.0f32)]);
+    let result = function.call_in_place(("y", &mut x), &[("x", (&[1.0f32; 3]).into()), ("scale", (&2.0f32).into())]);
     assert_eq!(result, Err(CallError::UnknownInput { name: "y".into(), expected: expected.clone() }));
-    let result = function.call_in_place(("x", &mut x), &[("x", &[1.0f32; 3]), ("scale", &2.0f32)]);
+    let result = function.call_in_place(("x", &mut x), &[("x", (&[1.0f32; 3]).into()), ("scale", (&2.0f32).into())]);
     assert_eq!(result, Err(CallError::RepeatedInput { name: "x".into() }));
     let result = function.call_in_place(("x", &mut x), &[]);
     assert_eq!(result, Err(CallError::MissingInput { name: "scale".into(), expected }));
@@ -78,7 +81,7 @@ fn outputs_are_given_by_name_each_once() {
     let expected = names(&["sum", "product"]);
     let (mut a, mut b, mut c) = ([GUARD; 2], [GUARD; 2], [GUARD; 2]);
     let (x, y) = ([1.0f32, 2.0], [3.0f32, 4.0]);
-    let inputs: &[(&str, &dyn Input)] = &[("x", &x), ("y", &y)];
+    let inputs: &[(&str, ArrayRef<'_>)] = &[("x", (&x).into()), ("y", (&y).into())];
     let count = |given| Err(CallError::OutputCount { expected: expected.clone(), given });
     assert_eq!(function.call(inputs, &mut a), count(1));
     assert_eq!(function.call_many(inputs, &mut []), count(0));
@@ -99,9 +102,9 @@ fn all_arrays_of_a_call_have_one_dtype() {
     let (single, double) = ([1.0f32, 2.0], [1.0f64, 2.0]);
     let error =
         |name: &str, found, expected| CallError::Dtype { name: name.into(), found, other: "x".into(), expected };
-    let inputs: &[(&str, &dyn Input)] = &[("x", &single), ("y", &double)];
+    let inputs: &[(&str, ArrayRef<'_>)] = &[("x", (&single).into()), ("y", (&double).into())];
     assert_eq!(refused("x + y", inputs, &[2]), error("y", Dtype::F64, Dtype::F32));
-    let inputs: &[(&str, &dyn Input)] = &[("x", &double), ("y", &double)];
+    let inputs: &[(&str, ArrayRef<'_>)] = &[("x", (&double).into()), ("y", (&double).into())];
     assert_eq!(refused("x + y", inputs, &[2]), error("out", Dtype::F32, Dtype::F64));
     let mut result = [0.0f64; 2];
     compile("x + y").call(inputs, &mut result).unwrap();
@@ -112,7 +115,7 @@ fn all_arrays_of_a_call_have_one_dtype() {
 fn shapes_that_do_not_fit_are_refused() {
     let x = Array::from_fn(&[2, 3], |at| at as f32);
     let y = Array::from_fn(&[2], |at| at as f32);
-    let inputs: &[(&str, &dyn Input)] = &[("x", &x.view()), ("y", &y.view())];
+    let inputs: &[(&str, ArrayRef<'_>)] = &[("x", x.view()), ("y", y.view())];
     let broadcast = ShapeError::Broadcast { left: vec![2, 3], right: vec![2], axis: 1 };
     assert_eq!(refused("x + y", inputs, &[2, 3]), CallError::Shape(broadcast));
     let output = |found: &[usize], expected: &[usize]| CallError::OutputShape {
@@ -121,10 +124,10 @@ fn shapes_that_do_not_fit_are_refused() {
         expected: expected.to_vec(),
     };
     for shape in [&[3, 2][..], &[6], &[2, 3, 1], &[1, 2, 3], &[2, 1], &[4, 3], &[0, 3], &[]] {
-        assert_eq!(refused("relu(x)", &[("x", &x.view())], shape), output(shape, &[2, 3]));
+        assert_eq!(refused("relu(x)", &[("x", x.view())], shape), output(shape, &[2, 3]));
     }
-    assert_eq!(refused("sum(x, axis = 1)", &[("x", &x.view())], &[2]), output(&[2], &[2, 1]));
-    assert_eq!(refused("glu(transpose)", &[("transpose", &[0.0f32; 4])], &[4]), output(&[4], &[2]));
+    assert_eq!(refused("sum(x, axis = 1)", &[("x", x.view())], &[2]), output(&[2], &[2, 1]));
+    assert_eq!(refused("glu(transpose)", &[("transpose", (&[0.0f32; 4]).into())], &[4]), output(&[4], &[2]));
 }
 
 #[test]
@@ -132,16 +135,16 @@ fn views_stay_inside_of_their_slice() {
     let data = [0.0f32; 12];
     let mut written = [0.0f32; 12];
     let nine = [1; MAX_RANK + 1];
-    assert_eq!(TensorRef::new(&data[..1], &nine).unwrap_err(), TensorError::Rank { rank: 9 });
-    assert_eq!(TensorMut::new(&mut written[..1], &nine).unwrap_err(), TensorError::Rank { rank: 9 });
-    assert_eq!(TensorRef::strided(&data, &nine, &[0; 9], 0).unwrap_err(), TensorError::Rank { rank: 9 });
-    assert_eq!(Signature::new().with("x", Dtype::F32, &nine).unwrap_err(), TensorError::Rank { rank: 9 });
+    assert_eq!(ArrayRef::new(&data[..1], &nine).unwrap_err(), ArrayError::Rank { rank: 9 });
+    assert_eq!(ArrayMut::new(&mut written[..1], &nine).unwrap_err(), ArrayError::Rank { rank: 9 });
+    assert_eq!(ArrayRef::strided(&data, &nine, &[0; 9], 0).unwrap_err(), ArrayError::Rank { rank: 9 });
+    assert_eq!(Signature::new().with("x", Dtype::F32, &nine).unwrap_err(), ArrayError::Rank { rank: 9 });
     for shape in [&[5][..], &[2, 5], &[13], &[], &[12, 0], &[usize::MAX, 2], &[1 << 32, 1 << 32], &[usize::MAX]] {
-        let error = TensorRef::new(&data, shape).unwrap_err();
-        assert!(matches!(error, TensorError::Length { length: 12, .. }), "{shape:?}: {error}");
+        let error = ArrayRef::new(&data, shape).unwrap_err();
+        assert!(matches!(error, ArrayError::Length { length: 12, .. }), "{shape:?}: {error}");
     }
-    let strides = TensorError::Strides { shape: vec![2, 2], strides: 1 };
-    assert_eq!(TensorRef::strided(&data, &[2, 2], &[1], 0).unwrap_err(), strides);
+    let strides = ArrayError::Strides { shape: vec![2, 2], strides: 1 };
+    assert_eq!(ArrayRef::strided(&data, &[2, 2], &[1], 0).unwrap_err(), strides);
     let outside: [(&[usize], &[isize], usize); 8] = [
         (&[13], &[1], 0),
         (&[2], &[1], 11),
@@ -153,15 +156,15 @@ fn views_stay_inside_of_their_slice() {
         (&[usize::MAX, usize::MAX], &[isize::MAX, isize::MAX], usize::MAX),
     ];
     for (shape, steps, offset) in outside {
-        let error = TensorRef::strided(&data, shape, steps, offset).unwrap_err();
-        assert!(matches!(error, TensorError::OutOfBounds { .. }), "{shape:?} {steps:?} {offset}: {error}");
-        assert!(TensorMut::strided(&mut written, shape, steps, offset).is_err(), "{shape:?} {steps:?} {offset}");
+        let error = ArrayRef::strided(&data, shape, steps, offset).unwrap_err();
+        assert!(matches!(error, ArrayError::OutOfBounds { .. }), "{shape:?} {steps:?} {offset}: {error}");
+        assert!(ArrayMut::strided(&mut written, shape, steps, offset).is_err(), "{shape:?} {steps:?} {offset}");
     }
-    assert!(TensorRef::strided(&data, &[3, 4], &[-4, -1], 11).is_ok());
+    assert!(ArrayRef::strided(&data, &[3, 4], &[-4, -1], 11).is_ok());
     // No element is in no place, whatever the strides; nor is its half.
-    let empty = TensorRef::strided(&data, &[0, 1 << 60], &[isize::MAX, isize::MIN], usize::MAX).unwrap();
-    let mut nothing = TensorMut::new(&mut written[..0], &[0, 1 << 59]).unwrap();
-    compile("glu(x)").call(&[("x", &empty)], &mut nothing).unwrap();
+    let empty = ArrayRef::strided(&data, &[0, 1 << 60], &[isize::MAX, isize::MIN], usize::MAX).unwrap();
+    let mut nothing = ArrayMut::new(&mut written[..0], &[0, 1 << 59]).unwrap();
+    compile("glu(x)").call(&[("x", (&empty).into())], &mut nothing).unwrap();
 }
 
 #[test]
@@ -170,20 +173,20 @@ fn an_output_has_an_element_for_each_of_its_places() {
     let twice: [(&[usize], &[isize]); 5] =
         [(&[4], &[0]), (&[2, 3], &[0, 1]), (&[3, 4], &[1, 1]), (&[3, 3], &[2, 1]), (&[2, 2, 2], &[4, 2, -2])];
     for (shape, strides) in twice {
-        let error = TensorMut::strided(&mut data, shape, strides, 4).unwrap_err();
-        assert!(matches!(error, TensorError::Overlapping { .. }), "{shape:?} {strides:?}: {error}");
+        let error = ArrayMut::strided(&mut data, shape, strides, 4).unwrap_err();
+        assert!(matches!(error, ArrayError::Overlapping { .. }), "{shape:?} {strides:?}: {error}");
     }
     for (shape, strides, offset) in
         [(&[3, 4][..], &[4, 1][..], 0), (&[4, 3], &[-1, -4], 11), (&[1, 4], &[0, 3], 0), (&[6], &[2], 1)]
     {
-        assert!(TensorMut::strided(&mut data, shape, strides, offset).is_ok(), "{shape:?} {strides:?}");
+        assert!(ArrayMut::strided(&mut data, shape, strides, offset).is_ok(), "{shape:?} {strides:?}");
     }
 }
 
 /// A view of part of an array that another view writes, as only unsafe code can make it.
-fn beside(data: *const f32, shape: &[usize], strides: &[isize]) -> TensorRef<'static> {
+fn beside(data: *const f32, shape: &[usize], strides: &[isize]) -> ArrayRef<'static> {
     // SAFETY: the tests below keep the array alive, and hand the view to calls that must refuse it.
-    unsafe { TensorRef::from_raw_parts(data, shape, strides) }.unwrap()
+    unsafe { ArrayRef::from_raw_parts(data, shape, strides) }.unwrap()
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn an_output_that_overlaps_an_input_without_being_it_is_refused() {
     let before = data.clone();
     let base = data.as_mut_ptr();
     let at = |offset: isize| base.wrapping_offset(offset);
-    let overlapping: [(&str, &[usize], TensorRef<'static>, &[isize]); 6] = [
+    let overlapping: [(&str, &[usize], ArrayRef<'static>, &[isize]); 6] = [
         ("one further", &[8], beside(at(9), &[8], &[1]), &[1]),
         ("one before", &[8], beside(at(7), &[8], &[1]), &[1]),
         ("its last element", &[8], beside(at(15), &[8], &[1]), &[1]),
@@ -203,8 +206,8 @@ fn an_output_that_overlaps_an_input_without_being_it_is_refused() {
     ];
     for (how, shape, input, strides) in overlapping {
         // SAFETY: elements 8 to 24 of `data`, which nothing else uses while the call refuses.
-        let mut output = unsafe { TensorMut::from_raw_parts(at(8), shape, strides) }.unwrap();
-        let error = function.call(&[("x", &input)], &mut output).unwrap_err();
+        let mut output = unsafe { ArrayMut::from_raw_parts(at(8), shape, strides) }.unwrap();
+        let error = function.call(&[("x", (&input).into())], &mut output).unwrap_err();
         let CallError::Overlap { output, other, .. } = &error else { panic!("{how}: {error}") };
         assert_eq!((output.as_str(), other.as_str()), ("out", "x"), "{how}");
         assert_eq!(data, before, "{how}");
@@ -212,14 +215,14 @@ fn an_output_that_overlaps_an_input_without_being_it_is_refused() {
     // A row that is broadcast, written over by its own result.
     let row = beside(at(0), &[4], &[1]);
     // SAFETY: as above.
-    let mut output = unsafe { TensorMut::from_raw_parts(at(0), &[3, 4], &[4, 1]) }.unwrap();
+    let mut output = unsafe { ArrayMut::from_raw_parts(at(0), &[3, 4], &[4, 1]) }.unwrap();
     let x = [1.0f32; 12];
-    let view = TensorRef::new(&x, &[3, 4]).unwrap();
-    let result = compile("x + row").call(&[("x", &view), ("row", &row)], &mut output);
+    let view = ArrayRef::new(&x, &[3, 4]).unwrap();
+    let result = compile("x + row").call(&[("x", (&view).into()), ("row", (&row).into())], &mut output);
     assert!(matches!(result, Err(CallError::Overlap { .. })));
     // Neighbours do not overlap.
     // SAFETY: elements 8 to 16, read from elsewhere.
-    let mut output = unsafe { TensorMut::from_raw_parts(at(8), &[8], &[1]) }.unwrap();
+    let mut output = unsafe { ArrayMut::from_raw_parts(at(8), &[8], &[1]) }.unwrap();
     function.call(&[("x", &beside(at(0), &[8], &[1]))], &mut output).unwrap();
     assert_eq!(data[8..16], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
     assert_eq!((&data[..8], &data[16..]), (&before[..8], &before[16..]));
@@ -235,10 +238,10 @@ fn two_outputs_cannot_share_memory() {
         // SAFETY: both lie in `data`, and the call refuses them.
         let (mut a, mut b) = unsafe {
             let b = base.add(offset);
-            (TensorMut::from_raw_parts(base, &[8], &[1]).unwrap(), TensorMut::from_raw_parts(b, &[8], &[1]).unwrap())
+            (ArrayMut::from_raw_parts(base, &[8], &[1]).unwrap(), ArrayMut::from_raw_parts(b, &[8], &[1]).unwrap())
         };
         let outputs: &mut [(&str, &mut dyn Output)] = &mut [("a", &mut a), ("b", &mut b)];
-        let error = function.call_many(&[("x", &x)], outputs).unwrap_err();
+        let error = function.call_many(&[("x", (&x).into())], outputs).unwrap_err();
         assert!(matches!(&error, CallError::Overlap { output, other, .. } if output == "b" && other == "a"), "{error}");
         assert_eq!(data, [GUARD; 12]);
     }
@@ -258,13 +261,13 @@ fn an_input_that_is_read_after_the_output_is_written_cannot_be_the_output() {
             let input = beside(data.as_ptr(), &shape, &[6, 1]);
             let mut other = Array::from_fn(&shape, |_| GUARD);
             // SAFETY: the same array as the input's, which the call allows or refuses.
-            let mut own = unsafe { TensorMut::from_raw_parts(data.as_mut_ptr(), &shape, &[6, 1]) }.unwrap();
-            let mut beside = TensorMut::new(&mut other.data, &shape).unwrap();
+            let mut own = unsafe { ArrayMut::from_raw_parts(data.as_mut_ptr(), &shape, &[6, 1]) }.unwrap();
+            let mut beside = ArrayMut::new(&mut other.data, &shape).unwrap();
             let outputs: &mut [(&str, &mut dyn Output)] = match in_place {
                 0 => &mut [("s", &mut own), ("t", &mut beside)],
                 _ => &mut [("s", &mut beside), ("t", &mut own)],
             };
-            match function.call_many(&[("x", &input)], outputs) {
+            match function.call_many(&[("x", (&input).into())], outputs) {
                 Ok(()) => {
                     assert_eq!(data, wanted[in_place].data, "{}", name(engine));
                     assert_eq!(other.data, wanted[1 - in_place].data, "{}", name(engine));
@@ -278,7 +281,7 @@ fn an_input_that_is_read_after_the_output_is_written_cannot_be_the_output() {
         }
         // The first kernel's result in place of x would spoil the second's.
         let signature = Signature::new().with("x", Dtype::F32, &shape).unwrap();
-        let kernel = function.kernel_for(&signature).unwrap();
+        let kernel = function.prepare(&signature).unwrap();
         assert!(!(kernel.allows_in_place(0, 0) && kernel.allows_in_place(1, 0)));
         assert!(!kernel.allows_in_place(2, 0) && !kernel.allows_in_place(0, 1), "there is no such array");
     }
@@ -290,9 +293,13 @@ fn empty_arrays_and_single_numbers_are_arrays_like_others() {
         let function = engine.compile("gelu(x * scale) + bias").unwrap();
         let none: [f32; 0] = [];
         let mut written: [f32; 0] = [];
-        function.call(&[("x", &none), ("scale", &2.0f32), ("bias", &none)], &mut written).unwrap();
+        function
+            .call(&[("x", (&none).into()), ("scale", (&2.0f32).into()), ("bias", (&none).into())], &mut written)
+            .unwrap();
         let mut one = GUARD;
-        function.call(&[("x", &0.0f32), ("scale", &2.0f32), ("bias", &3.5f32)], &mut one).unwrap();
+        function
+            .call(&[("x", (&0.0f32).into()), ("scale", (&2.0f32).into()), ("bias", (&3.5f32).into())], &mut one)
+            .unwrap();
         assert_eq!(one, 3.5);
         let shape = [2, 0, 3];
         let found =
@@ -313,7 +320,7 @@ fn empty_arrays_and_single_numbers_are_arrays_like_others() {
         assert_eq!(one, 3.0);
         let copied = engine.compile("x").unwrap();
         let mut copy = [0.0f32; 3];
-        copied.call(&[("x", &[1.0f32, -0.0, 2.0])], &mut copy).unwrap();
+        copied.call(&[("x", (&[1.0f32, -0.0, 2.0]).into())], &mut copy).unwrap();
         assert_eq!(copy.map(f32::to_bits), [1.0f32, -0.0, 2.0].map(f32::to_bits), "{}", name(engine));
     }
 }
@@ -321,14 +328,14 @@ fn empty_arrays_and_single_numbers_are_arrays_like_others() {
 #[test]
 fn sizes_beyond_memory_are_errors() {
     let one = [1.0f32];
-    let repeated = |shape: &[usize]| TensorRef::strided(&one, shape, &vec![0; shape.len()], 0).unwrap();
+    let repeated = |shape: &[usize]| ArrayRef::strided(&one, shape, &vec![0; shape.len()], 0).unwrap();
     let mut result = [GUARD];
     for engine in engines() {
         for text in ["sum(x, axis = none)", "max(exp(x), axis = none)", "sum(softmax(x, axis = 0), axis = none)"] {
             for fusion in [Fusion::Full, Fusion::Off] {
                 let function = engine.compile_with(text, fusion).unwrap();
                 for shape in [&[1usize << 40, 1 << 40][..], &[usize::MAX, 2], &[1 << 21, 1 << 21, 1 << 21]] {
-                    let mut output = TensorMut::new(&mut result, &vec![1; shape.len()][..]).unwrap();
+                    let mut output = ArrayMut::new(&mut result, &vec![1; shape.len()][..]).unwrap();
                     let error = function.call(&[("x", &repeated(shape))], &mut output).unwrap_err();
                     assert_eq!(error, CallError::Shape(ShapeError::TooLarge { shape: shape.to_vec() }), "{text}");
                 }
@@ -337,13 +344,13 @@ fn sizes_beyond_memory_are_errors() {
         // Each is small; what they broadcast to is not.
         let function = engine.compile("max(x + y, axis = none)").unwrap();
         let (x, y) = (repeated(&[1 << 40, 1]), repeated(&[1, 1 << 40]));
-        let mut output = TensorMut::new(&mut result, &[1, 1]).unwrap();
-        let error = function.call(&[("x", &x), ("y", &y)], &mut output).unwrap_err();
+        let mut output = ArrayMut::new(&mut result, &[1, 1]).unwrap();
+        let error = function.call(&[("x", (&x).into()), ("y", (&y).into())], &mut output).unwrap_err();
         assert!(matches!(error, CallError::Shape(ShapeError::TooLarge { .. })), "{error}");
         // Countable, but no memory holds the array between the kernels.
         let function = engine.compile_with("sum(exp(x), axis = none)", Fusion::Off).unwrap();
         for length in [1usize << 58, 1 << 60] {
-            let mut output = TensorMut::new(&mut result, &[1]).unwrap();
+            let mut output = ArrayMut::new(&mut result, &[1]).unwrap();
             let error = function.call(&[("x", &repeated(&[length]))], &mut output).unwrap_err();
             assert!(matches!(error, CallError::OutOfMemory { bytes } if bytes >= 4 * length), "{error}");
         }
@@ -355,17 +362,17 @@ fn sizes_beyond_memory_are_errors() {
 fn signatures_that_do_not_fit_are_refused() {
     let function = compile("x + y");
     let x = || Signature::new().with("x", Dtype::F32, &[3]).unwrap();
-    assert!(matches!(function.kernel_for(&x()), Err(CallError::MissingInput { .. })));
+    assert!(matches!(function.prepare(&x()), Err(CallError::MissingInput { .. })));
     let more = x().with("y", Dtype::F32, &[3]).unwrap().with("z", Dtype::F32, &[3]).unwrap();
-    assert!(matches!(function.kernel_for(&more), Err(CallError::UnknownInput { .. })));
+    assert!(matches!(function.prepare(&more), Err(CallError::UnknownInput { .. })));
     let mixed = x().with("y", Dtype::F64, &[3]).unwrap();
-    assert!(matches!(function.kernel_for(&mixed), Err(CallError::Dtype { .. })));
+    assert!(matches!(function.prepare(&mixed), Err(CallError::Dtype { .. })));
     let unfit = x().with("y", Dtype::F32, &[4]).unwrap();
     assert!(matches!(function.explain(&unfit), Err(CallError::Shape(ShapeError::Broadcast { .. }))));
     assert!(matches!(function.output_shapes(&[vec![3]]), Err(CallError::Shape(ShapeError::InputCount { .. }))));
     let huge =
         Signature::new().with("x", Dtype::F32, &[1 << 40, 1 << 40]).unwrap().with("y", Dtype::F32, &[1]).unwrap();
-    assert!(matches!(function.kernel_for(&huge), Err(CallError::Shape(ShapeError::TooLarge { .. }))));
+    assert!(matches!(function.prepare(&huge), Err(CallError::Shape(ShapeError::TooLarge { .. }))));
 }
 
 #[test]
@@ -441,7 +448,7 @@ fn a_pass_is_compiled_once_however_many_threads_ask() {
     const TEXTS: [&str; 4] = ["silu(x * 2 + 1)", "softmax(x)", "gelu(x) * x", "max(x) - min(x)"];
     for same_function in [true, false] {
         let (engine, backend) = counting(false, Engine::builder());
-        let shared: Vec<Fused> = TEXTS.iter().map(|text| engine.compile(*text).unwrap()).collect();
+        let shared: Vec<Function> = TEXTS.iter().map(|text| engine.compile(*text).unwrap()).collect();
         let x: Vec<f32> = (0..40).map(|at| at as f32 * 0.25 - 5.0).collect();
         let wanted: Vec<Vec<f32>> = TEXTS
             .iter()
@@ -487,7 +494,7 @@ fn equal_passes_of_different_expressions_and_shapes_share_code() {
 fn the_cache_is_bounded_and_functions_outlive_their_entries() {
     let (engine, backend) = counting(false, Engine::builder().cache_capacity(NonZeroUsize::new(3).unwrap()));
     let x = Array::vector(vec![1.0, -2.0, 3.0]);
-    let functions: Vec<Fused> = (0..10).map(|at| engine.compile(format!("x * 3 + {at}")).unwrap()).collect();
+    let functions: Vec<Function> = (0..10).map(|at| engine.compile(format!("x * 3 + {at}")).unwrap()).collect();
     for round in 0..2 {
         for (at, function) in functions.iter().enumerate() {
             let found = call(function, std::slice::from_ref(&x)).unwrap().remove(0);

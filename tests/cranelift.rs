@@ -183,11 +183,11 @@ fn comparisons_take_operands_from_any_address_without_avx() {
                 let x = &data[offset..offset + length];
                 if expression == "max(x)" {
                     let mut y = [0.0f32];
-                    f.call(&[("x", &x)], &mut y).unwrap();
+                    f.call(&[("x", x.into())], &mut y).unwrap();
                     assert_eq!(y[0], x[length - 1]);
                 } else {
                     let mut y = vec![0.0f32; length];
-                    f.call(&[("x", &x)], &mut y).unwrap();
+                    f.call(&[("x", x.into())], &mut y).unwrap();
                     assert!(y.iter().all(|y| *y == 2.0 || *y == 3.0), "{expression}");
                 }
             }

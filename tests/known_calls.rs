@@ -1,7 +1,7 @@
 //! Calls of flat arrays, and of arrays laid out like those of an earlier call, take a short way from the second call on: it
 //! must give the bits and the errors of the long way.
 
-use fuselet::{BackendChoice, CallError, Engine, Input, TensorMut, TensorRef};
+use fuselet::{ArrayMut, ArrayRef, BackendChoice, CallError, Engine, Input};
 
 const CHAIN: &str = "silu(x * scale + b) * 0.7 + r";
 
@@ -23,7 +23,8 @@ fn later_calls_of_any_length_equal_first_calls_bit_for_bit() {
     // The empty and the one-element call come first: they must not decide about the others.
     for n in [0, 1, 2, 5, 16, 33, 1000] {
         let (x, b, r) = (ramp(n, 0.5), ramp(n, -0.25), ramp(n, 2.0));
-        let inputs: [(&str, &dyn Input); 4] = [("x", &x), ("scale", &1.5f32), ("b", &b), ("r", &r)];
+        let inputs: [(&str, ArrayRef<'_>); 4] =
+            [("x", (&x).into()), ("scale", (&1.5f32).into()), ("b", (&b).into()), ("r", (&r).into())];
         let mut expected = vec![0.0f32; n];
         engine().compile(CHAIN).expect("it is valid").call(&inputs, &mut expected).expect("the call fits");
         for _ in 0..3 {
@@ -39,11 +40,11 @@ fn a_number_in_place_of_an_array_is_a_kernel_of_its_own() {
     let f = engine().compile("x - y").expect("it is valid");
     let (a, mut out) = ([5.0f32, 6.0, 7.0], [0.0f32; 3]);
     for _ in 0..2 {
-        f.call(&[("x", &a), ("y", &[1.0f32, 2.0, 3.0])], &mut out).expect("the call fits");
+        f.call(&[("x", (&a).into()), ("y", (&[1.0f32, 2.0, 3.0]).into())], &mut out).expect("the call fits");
         assert_eq!(out, [4.0, 4.0, 4.0]);
-        f.call(&[("x", &a), ("y", &1.0f32)], &mut out).expect("the call fits");
+        f.call(&[("x", (&a).into()), ("y", (&1.0f32).into())], &mut out).expect("the call fits");
         assert_eq!(out, [4.0, 5.0, 6.0]);
-        f.call(&[("x", &1.0f32), ("y", &a)], &mut out).expect("the call fits");
+        f.call(&[("x", (&1.0f32).into()), ("y", (&a).into())], &mut out).expect("the call fits");
         assert_eq!(out, [-4.0, -5.0, -6.0]);
     }
 }
@@ -52,15 +53,21 @@ fn a_number_in_place_of_an_array_is_a_kernel_of_its_own() {
 fn transposed_arrays_of_the_same_shape_are_not_taken_for_flat() {
     let f = engine().compile("x - y").expect("it is valid");
     let data = [1.0f32, 2.0, 3.0, 4.0];
-    let straight = TensorRef::new(&data, &[2, 2]).expect("it fits");
-    let transposed = TensorRef::strided(&data, &[2, 2], &[1, 2], 0).expect("it fits");
+    let straight = ArrayRef::new(&data, &[2, 2]).expect("it fits");
+    let transposed = ArrayRef::strided(&data, &[2, 2], &[1, 2], 0).expect("it fits");
     let mut out = [9.0f32; 4];
     for _ in 0..2 {
-        f.call(&[("x", &straight), ("y", &straight)], &mut TensorMut::new(&mut out, &[2, 2]).expect("it fits"))
-            .expect("the call fits");
+        f.call(
+            &[("x", (&straight).into()), ("y", (&straight).into())],
+            &mut ArrayMut::new(&mut out, &[2, 2]).expect("it fits"),
+        )
+        .expect("the call fits");
         assert_eq!(out, [0.0; 4]);
-        f.call(&[("x", &straight), ("y", &transposed)], &mut TensorMut::new(&mut out, &[2, 2]).expect("it fits"))
-            .expect("the call fits");
+        f.call(
+            &[("x", (&straight).into()), ("y", (&transposed).into())],
+            &mut ArrayMut::new(&mut out, &[2, 2]).expect("it fits"),
+        )
+        .expect("the call fits");
         assert_eq!(out, [0.0, -1.0, 1.0, 0.0]);
     }
 }
@@ -71,16 +78,19 @@ fn errors_are_the_same_after_a_call_that_fitted() {
     let a = [1.0f32, 2.0, 3.0];
     let mut out = [0.0f32; 3];
     for _ in 0..2 {
-        f.call(&[("x", &a), ("y", &a)], &mut out).expect("the call fits");
+        f.call(&[("x", (&a).into()), ("y", (&a).into())], &mut out).expect("the call fits");
     }
-    let error = |inputs: &[(&str, &dyn Input)]| f.call(inputs, &mut [0.0f32; 3]).expect_err("the call does not fit");
-    assert!(matches!(error(&[("x", &a)]), CallError::MissingInput { .. }));
-    assert!(matches!(error(&[("x", &a), ("z", &a)]), CallError::UnknownInput { .. }));
-    assert!(matches!(error(&[("x", &a), ("y", &a), ("y", &a)]), CallError::RepeatedInput { .. }));
-    assert!(matches!(error(&[("x", &a), ("y", &[1.0f64, 2.0, 3.0])]), CallError::Dtype { .. }));
-    assert!(matches!(error(&[("x", &a), ("y", &[1.0f32, 2.0])]), CallError::Shape(_)));
-    assert!(matches!(error(&[("x", &1.0f32), ("y", &2.0f32)]), CallError::OutputShape { .. }));
-    f.call(&[("y", &[10.0f32, 10.0, 10.0]), ("x", &a)], &mut out).expect("any order of names fits");
+    let error = |inputs: &[(&str, ArrayRef<'_>)]| f.call(inputs, &mut [0.0f32; 3]).expect_err("the call does not fit");
+    assert!(matches!(error(&[("x", (&a).into())]), CallError::MissingInput { .. }));
+    assert!(matches!(error(&[("x", (&a).into()), ("z", (&a).into())]), CallError::UnknownInput { .. }));
+    assert!(matches!(
+        error(&[("x", (&a).into()), ("y", (&a).into()), ("y", (&a).into())]),
+        CallError::RepeatedInput { .. }
+    ));
+    assert!(matches!(error(&[("x", (&a).into()), ("y", (&[1.0f64, 2.0, 3.0]).into())]), CallError::Dtype { .. }));
+    assert!(matches!(error(&[("x", (&a).into()), ("y", (&[1.0f32, 2.0]).into())]), CallError::Shape(_)));
+    assert!(matches!(error(&[("x", (&1.0f32).into()), ("y", (&2.0f32).into())]), CallError::OutputShape { .. }));
+    f.call(&[("y", (&[10.0f32, 10.0, 10.0]).into()), ("x", (&a).into())], &mut out).expect("any order of names fits");
     assert_eq!(out, [11.0, 12.0, 13.0]);
 }
 
@@ -88,12 +98,13 @@ fn errors_are_the_same_after_a_call_that_fitted() {
 fn raw_calls_equal_checked_calls_bit_for_bit() {
     let f = engine().compile(CHAIN).expect("it is valid");
     let (x, b, r, scale) = (ramp(33, 0.5), ramp(33, -0.25), ramp(33, 2.0), 1.5f32);
-    let inputs: [(&str, &dyn Input); 4] = [("x", &x), ("scale", &scale), ("b", &b), ("r", &r)];
+    let inputs: [(&str, ArrayRef<'_>); 4] =
+        [("x", (&x).into()), ("scale", (&scale).into()), ("b", (&b).into()), ("r", (&r).into())];
     let mut expected = vec![0.0f32; 33];
     f.call(&inputs, &mut expected).expect("the call fits");
     let signature =
         inputs.iter().fold(fuselet::Signature::new(), |signature, (name, x)| signature.with_input(name, *x));
-    let kernel = f.kernel_for(&signature).expect("the signature fits");
+    let kernel = f.prepare(&signature).expect("the signature fits");
     let pointer = |name: &str| match name {
         "x" => x.as_ptr().cast::<u8>(),
         "b" => b.as_ptr().cast(),
@@ -108,8 +119,8 @@ fn raw_calls_equal_checked_calls_bit_for_bit() {
 }
 
 /// A matrix with gaps between its rows, as a view.
-fn padded(data: &[f32], rows: usize, columns: usize) -> TensorRef<'_> {
-    TensorRef::strided(data, &[rows, columns], &[columns as isize + 3, 1], 0).expect("it fits")
+fn padded(data: &[f32], rows: usize, columns: usize) -> ArrayRef<'_> {
+    ArrayRef::strided(data, &[rows, columns], &[columns as isize + 3, 1], 0).expect("it fits")
 }
 
 #[test]
@@ -121,15 +132,16 @@ fn layouts_met_before_equal_first_calls_bit_for_bit() {
         for columns in [1, 2, 3, 5, 16, 17, 20, 31, 32, 33, 40] {
             let rows = 7;
             let x = padded(&data, rows, columns);
-            let bias = TensorRef::new(&data[5..][..columns], &[columns]).expect("it fits");
-            let column = TensorRef::new(&data[9..][..rows], &[rows, 1]).expect("it fits");
-            let inputs: [(&str, &dyn Input); 4] = [("x", &x), ("scale", &1.5f32), ("b", &bias), ("r", &column)];
+            let bias = ArrayRef::new(&data[5..][..columns], &[columns]).expect("it fits");
+            let column = ArrayRef::new(&data[9..][..rows], &[rows, 1]).expect("it fits");
+            let inputs: [(&str, ArrayRef<'_>); 4] =
+                [("x", (&x).into()), ("scale", (&1.5f32).into()), ("b", (&bias).into()), ("r", (&column).into())];
             let shape = [rows, columns];
             let mut expected = vec![0.0f32; rows * columns];
             let fresh = engine().compile(CHAIN).expect("it is valid");
-            fresh.call(&inputs, &mut TensorMut::new(&mut expected, &shape).expect("it fits")).expect("the call fits");
+            fresh.call(&inputs, &mut ArrayMut::new(&mut expected, &shape).expect("it fits")).expect("the call fits");
             let mut y = vec![0.0f32; rows * columns];
-            kept.call(&inputs, &mut TensorMut::new(&mut y, &shape).expect("it fits")).expect("the call fits");
+            kept.call(&inputs, &mut ArrayMut::new(&mut y, &shape).expect("it fits")).expect("the call fits");
             assert_eq!(bits(&y), bits(&expected), "{columns} columns, round {round}");
         }
     }
@@ -141,12 +153,12 @@ fn names_in_another_order_take_no_more_than_one_place() {
     let f = engine().compile("x - y").expect("it is valid");
     let data = ramp(200, 1.0);
     let call = |columns: usize, swapped: bool| {
-        let x = TensorRef::new(&data[..3 * columns], &[3, columns]).expect("it fits");
-        let y = TensorRef::new(&data[100..][..columns], &[columns]).expect("it fits");
-        let (first, second): ((&str, &dyn Input), (&str, &dyn Input)) = (("x", &x), ("y", &y));
+        let x = ArrayRef::new(&data[..3 * columns], &[3, columns]).expect("it fits");
+        let y = ArrayRef::new(&data[100..][..columns], &[columns]).expect("it fits");
+        let (first, second): ((&str, ArrayRef<'_>), (&str, ArrayRef<'_>)) = (("x", (&x).into()), ("y", (&y).into()));
         let inputs = if swapped { [second, first] } else { [first, second] };
         let mut out = vec![0.0f32; 3 * columns];
-        f.call(&inputs, &mut TensorMut::new(&mut out, &[3, columns]).expect("it fits")).expect("the call fits");
+        f.call(&inputs, &mut ArrayMut::new(&mut out, &[3, columns]).expect("it fits")).expect("the call fits");
         bits(&out)
     };
     for _ in 0..20 {
@@ -160,17 +172,20 @@ fn halves_and_transposed_arrays_are_laid_out_anew_where_they_must() {
     let f = engine().compile("glu(x) + y").expect("it is valid");
     let (data, y) = (ramp(64, 0.5), ramp(32, 1.0));
     let views = [
-        TensorRef::new(&data, &[4, 16]).expect("it fits"),
-        TensorRef::strided(&data, &[4, 16], &[1, 4], 0).expect("it fits"),
-        TensorRef::strided(&data, &[4, 16], &[-16, 1], 48).expect("it fits"),
+        ArrayRef::new(&data, &[4, 16]).expect("it fits"),
+        ArrayRef::strided(&data, &[4, 16], &[1, 4], 0).expect("it fits"),
+        ArrayRef::strided(&data, &[4, 16], &[-16, 1], 48).expect("it fits"),
     ];
-    let addend = TensorRef::new(&y, &[4, 8]).expect("it fits");
+    let addend = ArrayRef::new(&y, &[4, 8]).expect("it fits");
     for _ in 0..2 {
         for view in &views {
-            let call = |f: &fuselet::Fused| {
+            let call = |f: &fuselet::Function| {
                 let mut out = vec![0.0f32; 32];
-                f.call(&[("x", view), ("y", &addend)], &mut TensorMut::new(&mut out, &[4, 8]).expect("it fits"))
-                    .expect("the call fits");
+                f.call(
+                    &[("x", view), ("y", (&addend).into())],
+                    &mut ArrayMut::new(&mut out, &[4, 8]).expect("it fits"),
+                )
+                .expect("the call fits");
                 bits(&out)
             };
             assert_eq!(call(&f), call(&engine().compile("glu(x) + y").expect("it is valid")));
@@ -186,11 +201,11 @@ fn calls_in_place_are_known_again() {
     let mut expected: Vec<f32> = start.clone();
     let mut kept: Vec<f32> = start.clone();
     for _ in 0..4 {
-        let inputs: [(&str, &dyn Input); 2] = [("scale", &0.9f32), ("b", &b)];
+        let inputs: [(&str, ArrayRef<'_>); 2] = [("scale", (&0.9f32).into()), ("b", (&b).into())];
         let fresh = engine().compile("x * scale + b |> silu").expect("it is valid");
-        let mut matrix = TensorMut::new(&mut expected, &[5, 8]).expect("it fits");
+        let mut matrix = ArrayMut::new(&mut expected, &[5, 8]).expect("it fits");
         fresh.call_in_place(("x", &mut matrix), &inputs).expect("the call fits");
-        let mut matrix = TensorMut::new(&mut kept, &[5, 8]).expect("it fits");
+        let mut matrix = ArrayMut::new(&mut kept, &[5, 8]).expect("it fits");
         f.call_in_place(("x", &mut matrix), &inputs).expect("the call fits");
         assert_eq!(bits(&kept), bits(&expected));
     }
@@ -201,24 +216,27 @@ fn calls_in_place_are_known_again() {
 fn errors_are_the_same_after_a_layout_was_met() {
     let f = engine().compile("x + y").expect("it is valid");
     let data = ramp(40, 1.0);
-    let matrix = |data| TensorRef::new(data, &[3, 4]).expect("it fits");
-    let (x, row) = (matrix(&data[..12]), TensorRef::new(&data[20..24], &[4]).expect("it fits"));
-    let call = |inputs: &[(&str, &dyn Input)], shape: &[usize]| {
+    let matrix = |data| ArrayRef::new(data, &[3, 4]).expect("it fits");
+    let (x, row) = (matrix(&data[..12]), ArrayRef::new(&data[20..24], &[4]).expect("it fits"));
+    let call = |inputs: &[(&str, ArrayRef<'_>)], shape: &[usize]| {
         let mut out = vec![-1.0f32; shape.iter().product()];
-        let result = f.call(inputs, &mut TensorMut::new(&mut out, shape).expect("it fits"));
+        let result = f.call(inputs, &mut ArrayMut::new(&mut out, shape).expect("it fits"));
         assert!(result.is_ok() || out.iter().all(|value| *value == -1.0), "nothing is written where a call fails");
         result
     };
     for _ in 0..2 {
-        call(&[("x", &x), ("y", &row)], &[3, 4]).expect("the call fits");
+        call(&[("x", (&x).into()), ("y", (&row).into())], &[3, 4]).expect("the call fits");
     }
-    let column = TensorRef::new(&data[20..23], &[3]).expect("it fits");
+    let column = ArrayRef::new(&data[20..23], &[3]).expect("it fits");
     let error = |result: Result<(), CallError>| result.expect_err("the call does not fit");
-    assert!(matches!(error(call(&[("x", &x), ("y", &column)], &[3, 4])), CallError::Shape(_)));
-    assert!(matches!(error(call(&[("x", &x), ("y", &row)], &[4, 3])), CallError::OutputShape { .. }));
-    assert!(matches!(error(call(&[("x", &x), ("z", &row)], &[3, 4])), CallError::UnknownInput { .. }));
-    assert!(matches!(error(call(&[("x", &x)], &[3, 4])), CallError::MissingInput { .. }));
-    call(&[("y", &row), ("x", &x)], &[3, 4]).expect("any order of names fits");
+    assert!(matches!(error(call(&[("x", (&x).into()), ("y", (&column).into())], &[3, 4])), CallError::Shape(_)));
+    assert!(matches!(error(call(&[("x", (&x).into()), ("y", (&row).into())], &[4, 3])), CallError::OutputShape { .. }));
+    assert!(matches!(
+        error(call(&[("x", (&x).into()), ("z", (&row).into())], &[3, 4])),
+        CallError::UnknownInput { .. }
+    ));
+    assert!(matches!(error(call(&[("x", (&x).into())], &[3, 4])), CallError::MissingInput { .. }));
+    call(&[("y", (&row).into()), ("x", (&x).into())], &[3, 4]).expect("any order of names fits");
 }
 
 #[test]
@@ -231,11 +249,11 @@ fn an_output_that_reaches_into_an_input_is_refused_after_a_layout_was_met() {
         // SAFETY: both views lie in `memory`; the call refuses what overlaps without being the same.
         let (x, mut out) = unsafe {
             (
-                TensorRef::from_raw_parts(base, &[3, 4], &[4, 1]).expect("it fits"),
-                TensorMut::from_raw_parts(base.add(offset), &[3, 4], &[4, 1]).expect("it fits"),
+                ArrayRef::from_raw_parts(base, &[3, 4], &[4, 1]).expect("it fits"),
+                ArrayMut::from_raw_parts(base.add(offset), &[3, 4], &[4, 1]).expect("it fits"),
             )
         };
-        f.call(&[("x", &x), ("y", &row)], &mut out)
+        f.call(&[("x", (&x).into()), ("y", (&row).into())], &mut out)
     };
     for _ in 0..2 {
         call(12).expect("they do not overlap");
@@ -249,11 +267,11 @@ fn an_output_that_reaches_into_an_input_is_refused_after_a_layout_was_met() {
         // SAFETY: as above.
         let (x, mut out) = unsafe {
             (
-                TensorRef::from_raw_parts(base, &[8], &[2]).expect("it fits"),
-                TensorMut::from_raw_parts(base.add(offset), &[8], &[2]).expect("it fits"),
+                ArrayRef::from_raw_parts(base, &[8], &[2]).expect("it fits"),
+                ArrayMut::from_raw_parts(base.add(offset), &[8], &[2]).expect("it fits"),
             )
         };
-        g.call(&[("x", &x)], &mut out)
+        g.call(&[("x", (&x).into())], &mut out)
     };
     for _ in 0..2 {
         strided(16).expect("they do not overlap");
@@ -279,20 +297,20 @@ fn row_functions_are_known_again_in_place_and_not() {
         for columns in [3, 20, 130, 300] {
             let shape = [5, columns];
             let (start, mask) = (ramp(5 * columns, 0.05), ramp(5 * columns, -0.03));
-            let mask = TensorRef::new(&mask, &shape).expect("it fits");
-            let call = |f: &fuselet::Fused, in_place: bool| {
-                let mut inputs: Vec<(&str, &dyn Input)> = Vec::new();
-                let x = TensorRef::new(&start, &shape).expect("it fits");
+            let mask = ArrayRef::new(&mask, &shape).expect("it fits");
+            let call = |f: &fuselet::Function, in_place: bool| {
+                let mut inputs: Vec<(&str, ArrayRef<'_>)> = Vec::new();
+                let x = ArrayRef::new(&start, &shape).expect("it fits");
                 for name in f.inputs() {
                     match name.as_str() {
-                        "x" if !in_place => inputs.push(("x", &x)),
-                        "scale" => inputs.push(("scale", &0.5f32)),
-                        "mask" => inputs.push(("mask", &mask)),
+                        "x" if !in_place => inputs.push(("x", (&x).into())),
+                        "scale" => inputs.push(("scale", (&0.5f32).into())),
+                        "mask" => inputs.push(("mask", (&mask).into())),
                         _ => {}
                     }
                 }
                 let mut out = if in_place { start.clone() } else { vec![0.0; start.len()] };
-                let mut view = TensorMut::new(&mut out, &shape).expect("it fits");
+                let mut view = ArrayMut::new(&mut out, &shape).expect("it fits");
                 if in_place {
                     f.call_in_place(("x", &mut view), &inputs).expect("the call fits");
                 } else {
@@ -314,11 +332,11 @@ fn raw_calls_of_row_functions_work_in_place_and_not() {
     for engine in [engine(), Engine::builder().threads(1).build().expect("an engine can be made")] {
         let f = engine.compile(text).expect("it is valid");
         let start = ramp(3 * 200, 0.01);
-        let view = TensorRef::new(&start, &[3, 200]).expect("it fits");
+        let view = ArrayRef::new(&start, &[3, 200]).expect("it fits");
         let mut expected = vec![0.0f32; start.len()];
-        f.call(&[("x", &view)], &mut TensorMut::new(&mut expected, &[3, 200]).expect("it fits"))
+        f.call(&[("x", (&view).into())], &mut ArrayMut::new(&mut expected, &[3, 200]).expect("it fits"))
             .expect("the call fits");
-        let kernel = f.kernel_for(&fuselet::Signature::new().with_input("x", &view)).expect("the signature fits");
+        let kernel = f.prepare(&fuselet::Signature::new().with_input("x", (&view).into())).expect("the signature fits");
         for _ in 0..2 {
             let mut apart = vec![0.0f32; start.len()];
             let mut same = start.clone();

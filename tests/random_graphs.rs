@@ -11,7 +11,7 @@ mod random;
 
 use common::{Array, Random, assert_same_bits, groups, groups_on_two_threads, name};
 use fuselet::ir::Program;
-use fuselet::{BackendChoice, CallError, Engine, Fused, Fusion, Input, Output, TensorMut, TensorRef};
+use fuselet::{ArrayMut, ArrayOut, ArrayRef, BackendChoice, CallError, Engine, Function, Fusion};
 use proptest::prelude::*;
 use random::{Lay, Recipe, recipe, recipe_over};
 
@@ -51,20 +51,13 @@ fn repeated(array: &Array, axis: usize) -> Array {
 }
 
 /// Calls a function on laid out inputs, writing to laid out outputs.
-fn call_laid_out(function: &Fused, inputs: &[Lay], outputs: &mut [Lay]) -> Result<(), CallError> {
-    let views: Vec<TensorRef<'_>> =
-        inputs.iter().map(|lay| TensorRef::strided(&lay.data, &lay.shape, &lay.strides, lay.offset).unwrap()).collect();
-    let names = function.inputs().to_vec();
-    let given: Vec<(&str, &dyn Input)> =
-        names.iter().zip(&views).map(|(name, view)| (name.as_str(), view as &dyn Input)).collect();
-    let mut written: Vec<TensorMut<'_>> = outputs
-        .iter_mut()
-        .map(|lay| TensorMut::strided(&mut lay.data, &lay.shape, &lay.strides, lay.offset).unwrap())
-        .collect();
-    let results: Vec<String> = function.outputs().map(str::to_owned).collect();
-    let mut taken: Vec<(&str, &mut dyn Output)> =
-        results.iter().zip(&mut written).map(|(name, view)| (name.as_str(), view as &mut dyn Output)).collect();
-    function.call_many(&given, &mut taken)
+fn call_laid_out(function: &Function, inputs: &[Lay], outputs: &mut [Lay]) -> Result<(), CallError> {
+    let views = inputs.iter().map(|lay| ArrayRef::strided(&lay.data, &lay.shape, &lay.strides, lay.offset).unwrap());
+    let names = function.inputs().iter().map(String::as_str);
+    let given: Vec<(&str, ArrayRef<'_>)> = names.zip(views).collect();
+    let written =
+        outputs.iter_mut().map(|lay| ArrayMut::strided(&mut lay.data, &lay.shape, &lay.strides, lay.offset).unwrap());
+    function.call_many(&given, function.outputs().zip(written.map(ArrayOut::from)))
 }
 
 proptest! {
@@ -139,16 +132,14 @@ proptest! {
                     continue;
                 }
                 let mut array = arrays[at].clone();
-                let others: Vec<(&str, TensorRef<'_>)> = (0..arrays.len())
+                let others: Vec<(&str, ArrayRef<'_>)> = (0..arrays.len())
                     .filter(|other| *other != at)
                     .map(|other| (names[other].as_str(), arrays[other].view()))
                     .collect();
-                let others: Vec<(&str, &dyn Input)> =
-                    others.iter().map(|(name, view)| (*name, view as &dyn Input)).collect();
-                let mut view = TensorMut::new(&mut array.data, &wanted.shape).unwrap();
+                let view = ArrayMut::new(&mut array.data, &wanted.shape).unwrap();
                 let in_context = || format!("{}, {fusion:?}, in place of {}: {}", name(engine), names[at],
                     context(&program, &arrays));
-                match function.call_in_place((&names[at], &mut view), &others) {
+                match function.call_in_place((&names[at], view), &others) {
                     Ok(()) => assert_same_bits(&array.data, &wanted.data, in_context),
                     Err(CallError::Overlap { .. }) => assert_same_bits(&array.data, &arrays[at].data, in_context),
                     Err(error) => panic!("{}: {error}", in_context()),

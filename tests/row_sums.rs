@@ -6,7 +6,7 @@ mod common;
 use common::{Array, Random, assert_same_bits, bits, call_views, engines, groups, name, program};
 use fuselet::ir::ulp::ulp_distance_f32;
 use fuselet::lane::{ACCUMULATOR_LANES, Combine, combine_lanes};
-use fuselet::{BackendChoice, Engine, Fusion, TensorMut, TensorRef};
+use fuselet::{ArrayMut, ArrayRef, BackendChoice, Engine, Fusion};
 
 /// The sum as it is defined: in a block of 1024 elements, and in the whole groups of 128 of what is left, fours of elements 32
 /// apart; then fours a quarter apart; then what is left. Fours go to 32 lanes in turn; lanes add up by the fixed tree, all of
@@ -90,7 +90,7 @@ fn sums_of_positive_terms_are_within_four_units_of_the_exact_sum() {
 fn check_sum_everywhere(row: &[f32], engines: &[&Engine]) {
     let length = row.len();
     let wanted = defined_sum(row);
-    let check = |what: &str, view: TensorRef<'_>, axes: &str, at: usize| {
+    let check = |what: &str, view: ArrayRef<'_>, axes: &str, at: usize| {
         for engine in engines {
             let function = engine.compile(format!("sum(x, axis = {axes})")).unwrap();
             let found = call_views(&function, &[view]).unwrap().remove(0).data[at];
@@ -98,29 +98,29 @@ fn check_sum_everywhere(row: &[f32], engines: &[&Engine]) {
         }
     };
     let n = length as isize;
-    check("alone", TensorRef::new(row, &[length]).unwrap(), "0", 0);
-    check("as a column", TensorRef::new(row, &[length, 1]).unwrap(), "0", 0);
+    check("alone", ArrayRef::new(row, &[length]).unwrap(), "0", 0);
+    check("as a column", ArrayRef::new(row, &[length, 1]).unwrap(), "0", 0);
     let reversed: Vec<f32> = row.iter().rev().copied().collect();
-    check("backwards", TensorRef::strided(&reversed, &[length], &[-1], length - 1).unwrap(), "0", 0);
+    check("backwards", ArrayRef::strided(&reversed, &[length], &[-1], length - 1).unwrap(), "0", 0);
     let sparse: Vec<f32> = row.iter().flat_map(|value| [*value, f32::NAN, 9.0]).collect();
-    check("strided", TensorRef::strided(&sparse, &[length], &[3], 0).unwrap(), "0", 0);
+    check("strided", ArrayRef::strided(&sparse, &[length], &[3], 0).unwrap(), "0", 0);
     for columns in [2, 5, 16, 37] {
         let own = columns / 2;
         let beside = |other: usize, at: usize| if other == own { row[at] } else { other as f32 - 0.3 * at as f32 };
         let rows: Vec<f32> = (0..columns * length).map(|at| beside(at / length, at % length)).collect();
         let across: Vec<f32> = (0..columns * length).map(|at| beside(at % columns, at / columns)).collect();
         let c = columns as isize;
-        check("a row of several", TensorRef::new(&rows, &[columns, length]).unwrap(), "1", own);
-        check("a column of several", TensorRef::new(&across, &[length, columns]).unwrap(), "0", own);
+        check("a row of several", ArrayRef::new(&rows, &[columns, length]).unwrap(), "1", own);
+        check("a column of several", ArrayRef::new(&across, &[length, columns]).unwrap(), "0", own);
         check(
             "a row of a transposed array",
-            TensorRef::strided(&across, &[columns, length], &[1, c], 0).unwrap(),
+            ArrayRef::strided(&across, &[columns, length], &[1, c], 0).unwrap(),
             "1",
             own,
         );
         check(
             "a column of a transposed array",
-            TensorRef::strided(&rows, &[length, columns], &[1, n], 0).unwrap(),
+            ArrayRef::strided(&rows, &[length, columns], &[1, n], 0).unwrap(),
             "0",
             own,
         );
@@ -134,8 +134,8 @@ fn check_sum_everywhere(row: &[f32], engines: &[&Engine]) {
                         beside(rest / inner, o * inner + rest % inner)
                     })
                     .collect();
-                check("two axes apart", TensorRef::new(&apart, &[outer, columns, inner]).unwrap(), "[0, 2]", own);
-                check("two axes that merge", TensorRef::new(&rows, &[columns, outer, inner]).unwrap(), "[1, 2]", own);
+                check("two axes apart", ArrayRef::new(&apart, &[outer, columns, inner]).unwrap(), "[0, 2]", own);
+                check("two axes that merge", ArrayRef::new(&rows, &[columns, outer, inner]).unwrap(), "[1, 2]", own);
             }
         }
     }
@@ -195,7 +195,8 @@ fn row_functions_have_the_same_bits_along_every_axis() {
     for (rows, length) in [(3, 5), (5, 16), (40, 33), (7, 300), (70, 9)] {
         let mut random = Random(length as u64);
         let x = Array::from_fn(&[rows, length], |_| random.between(-8.0, 8.0));
-        let transposed = TensorRef::strided(&x.data, &[length, rows], &[1, length as isize], 0).unwrap();
+        let (turned, strides) = ([length, rows], [1, length as isize]);
+        let transposed = ArrayRef::strided(&x.data, &turned, &strides, 0).unwrap();
         let turned = Array::from_fn(&[length, rows], |at| x.data[at % rows * length + at / rows]);
         for function in functions {
             for group in groups() {
@@ -262,14 +263,16 @@ fn a_long_row_has_the_same_bits_on_any_number_of_threads() {
                 assert_same_bits(&found.data, &wanted.data, context);
                 let mut data = x.data.clone();
                 let function = engine.compile(text).unwrap();
-                let mut array = TensorMut::new(&mut data, &[1, length]).unwrap();
-                assert_eq!(function.call_in_place(("x", &mut array), &[]), Ok(()));
+                let shape = [1, length];
+                let array = ArrayMut::new(&mut data, &shape).unwrap();
+                assert_eq!(function.call_in_place(("x", array), &[]), Ok(()));
                 assert_same_bits(&data, &wanted.data, || format!("{} in place", context()));
                 // Two axes that do not merge: the row is packed first.
                 if length % 2 == 0 {
                     let turned =
                         Array::from_fn(&[2, 1, length / 2], |at| x.data[at % (length / 2) * 2 + at / (length / 2)]);
-                    let view = TensorRef::strided(&turned.data, &[length / 2, 1, 2], &[1, 1, length as isize / 2], 0);
+                    let (shape, strides) = ([length / 2, 1, 2], [1, 1, length as isize / 2]);
+                    let view = ArrayRef::strided(&turned.data, &shape, &strides, 0);
                     let text = text.replace("(x)", "(x, axis = [0, 2])").replace("(x * 2)", "(x * 2, axis = [0, 2])");
                     let found = call_views(&engine.compile(&text).unwrap(), &[view.unwrap()]).unwrap().remove(0);
                     assert_same_bits(&found.data, &wanted.data, || format!("{} apart", context()));
@@ -297,7 +300,7 @@ fn arrays_of_rank_eight_with_steps_of_any_sign_have_the_rows_of_their_copies() {
             start += if turn % 2 == 0 { next * (shape[axis] as isize - 1) } else { 0 };
             next *= shape[axis] as isize;
         }
-        let view = TensorRef::strided(&data, &shape, &strides, start as usize).unwrap();
+        let view = ArrayRef::strided(&data, &shape, &strides, start as usize).unwrap();
         let copy = Array::from_fn(&shape, |at| {
             let (mut rest, mut place) = (at, start);
             for axis in (0..8).rev() {

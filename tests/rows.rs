@@ -7,7 +7,7 @@ mod common;
 
 use common::{Array, Random, assert_same_bits, call, engines, groups, name, program};
 use fuselet::ir::shape::ShapeError;
-use fuselet::{CallError, Fusion, Input, TensorMut, TensorRef};
+use fuselet::{ArrayMut, ArrayRef, CallError, Fusion};
 
 const INF: f32 = f32::INFINITY;
 
@@ -277,7 +277,7 @@ fn row_functions_work_in_place() {
             let function = engine.compile(text).unwrap();
             let wanted = call(&function, std::slice::from_ref(&x)).unwrap().remove(0);
             let mut data = x.data.clone();
-            let result = function.call_in_place(("x", &mut TensorMut::new(&mut data, &[9, 50]).unwrap()), &[]);
+            let result = function.call_in_place(("x", ArrayMut::new(&mut data, &[9, 50]).unwrap()), &[]);
             assert_eq!(result, Ok(()), "{text}");
             assert_same_bits(&data, &wanted.data, || format!("{} in place: {text}", name(engine)));
         }
@@ -332,11 +332,10 @@ fn an_output_past_caches_has_the_bits_of_its_parts() {
                 let run = |first: usize, count: usize, output: &mut [f32]| {
                     let shape = [count, length];
                     let part = first * length..(first + count) * length;
-                    let views: Vec<TensorRef<'_>> =
-                        inputs.iter().map(|input| TensorRef::new(&input[part.clone()], &shape).unwrap()).collect();
-                    let given: Vec<(&str, &dyn Input)> =
-                        function.inputs().iter().zip(&views).map(|(name, view)| (name.as_str(), view as _)).collect();
-                    function.call(&given, &mut TensorMut::new(output, &shape).unwrap()).unwrap();
+                    let views = inputs.iter().map(|input| ArrayRef::new(&input[part.clone()], &shape).unwrap());
+                    let names = function.inputs().iter().map(String::as_str);
+                    let given: Vec<(&str, ArrayRef<'_>)> = names.zip(views).collect();
+                    function.call(&given, ArrayMut::new(output, &shape).unwrap()).unwrap();
                 };
                 let mut whole = vec![7.0; elements + 8];
                 run(0, rows, &mut whole[start..][..elements]);

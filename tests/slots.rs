@@ -29,7 +29,7 @@ fn results_do_not_change() {
     let x: Vec<f32> = (0..96).map(|at| at as f32 / 10.0 - 5.0).collect();
     let mut results = [vec![0.0f32; 96], vec![0.0f32; 96]];
     for (fusion, y) in [Fusion::Full, Fusion::Off].into_iter().zip(&mut results) {
-        engine.compile_with(text, fusion).unwrap().call(&[("x", &x)], y).unwrap();
+        engine.compile_with(text, fusion).unwrap().call(&[("x", (&x).into())], y).unwrap();
     }
     assert_eq!(results[0], results[1]);
 }

@@ -3,7 +3,7 @@
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::lane::{Instruction, LaneOp, OperandArgument, Pass};
-use fuselet::{Engine, Event, TensorMut, TensorRef, Verify};
+use fuselet::{ArrayMut, ArrayRef, Engine, Event, Verify};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -179,7 +179,7 @@ fn run(defect: Defect, verify: Verify, expression: &str) -> (Vec<Event>, Vec<f32
     let f = engine.compile(expression).unwrap();
     let (x, b) = ([1.0f32, -0.0, 3.0], [10.0f32, 2.0, 30.0]);
     let mut y = vec![0.0f32; 3];
-    f.call(&[("x", &x), ("b", &b)], &mut y).unwrap();
+    f.call(&[("x", (&x).into()), ("b", (&b).into())], &mut y).unwrap();
     let events = events.lock().unwrap().clone();
     (events, y)
 }
@@ -234,8 +234,8 @@ fn one_wrong_op_anywhere_in_any_activation_is_caught() {
             let f = engine.compile(format!("x |> {name}").as_str()).unwrap();
             let shapes = f.output_shapes(&[vec![6, 8]]).unwrap();
             let mut y = vec![0.0f32; shapes[0].iter().product()];
-            let mut y = TensorMut::new(&mut y, &shapes[0]).unwrap();
-            f.call(&[("x", &TensorRef::new(&x, &[6, 8]).unwrap())], &mut y).unwrap();
+            let y = ArrayMut::new(&mut y, &shapes[0]).unwrap();
+            f.call(&[("x", ArrayRef::new(&x, &[6, 8]).unwrap())], y).unwrap();
             if backend.seen.load(Ordering::Relaxed) <= site {
                 break;
             }
@@ -278,11 +278,11 @@ fn native_code_of_every_activation_passes() {
         let f = engine.compile(format!("x |> {}", function.name()).as_str()).unwrap();
         for shape in [vec![24usize, 40], vec![6, 2, 48]] {
             let x: Vec<f32> = (0..shape.iter().product()).map(|at| (at as f32 - 300.0) / 17.0).collect();
-            let x = fuselet::TensorRef::new(&x, &shape).unwrap();
+            let x = fuselet::ArrayRef::new(&x, &shape).unwrap();
             let shapes = f.output_shapes(std::slice::from_ref(&shape)).unwrap();
             let mut y = vec![0.0f32; shapes[0].iter().product()];
-            let mut y = fuselet::TensorMut::new(&mut y, &shapes[0]).unwrap();
-            f.call(&[("x", &x)], &mut y).unwrap();
+            let y = fuselet::ArrayMut::new(&mut y, &shapes[0]).unwrap();
+            f.call(&[("x", x)], y).unwrap();
         }
     }
     assert!(events.lock().unwrap().is_empty(), "{:?}", events.lock().unwrap());

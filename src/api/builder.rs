@@ -11,12 +11,12 @@ use crate::plan::Fusion;
 use fuselet_ir::Library;
 use fuselet_ir::rewrite::Rules;
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// The cache holds this many compiled passes unless told otherwise; each takes 4 to 16 KiB.
-const DEFAULT_CACHE: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not zero");
+/// The cache holds this many bytes of compiled passes unless told otherwise: one takes 8 to 32 KiB, so more than a thousand.
+/// Each has a mapping of its own, of which a process may have some ten thousands.
+const DEFAULT_CODE_CACHE: usize = 32 << 20;
 
 /// Fresh pages cost more than a kernel does (2 ns an element), so arrays between kernels are worth keeping up to sizes at
 /// which a program would notice them.
@@ -99,7 +99,7 @@ pub struct EngineBuilder {
     executor: Option<Arc<dyn Executor>>,
     scratch_bytes: Option<usize>,
     function_cache_bytes: Option<usize>,
-    cache: Option<NonZeroUsize>,
+    code_cache_bytes: Option<usize>,
     fusion: Fusion,
     relaxed: bool,
     keep_graph: bool,
@@ -172,10 +172,12 @@ impl EngineBuilder {
         self
     }
 
-    /// How many compiled passes the cache holds.
+    /// How many bytes of compiled passes the engine keeps for functions that are compiled later; 32 MiB by default, which is
+    /// more than a thousand of usual size. Those not used longest leave. Functions keep the code they run, whatever leaves;
+    /// with 0 each compiles its own.
     #[must_use]
-    pub fn cache_capacity(mut self, passes: NonZeroUsize) -> EngineBuilder {
-        self.cache = Some(passes);
+    pub fn code_cache_bytes(mut self, bytes: usize) -> EngineBuilder {
+        self.code_cache_bytes = Some(bytes);
         self
     }
 
@@ -216,7 +218,30 @@ impl EngineBuilder {
         self
     }
 
-    /// Calls `subscriber` for every [`Event`], on the thread that caused it.
+    /// Calls `subscriber` for every [`Event`], on the thread that caused it, before the call that caused it goes on.
+    ///
+    /// It may use the engine, even call the very function whose call it hears of: what an event tells of is kept by then. (One
+    /// that compiles something new at every event never ends.) If it panics so does the call, and the next one is as if it
+    /// had not. Each event goes to the `log` crate, too.
+    ///
+    /// ```
+    /// use fuselet::{Engine, Event};
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// let bytes = Arc::new(AtomicUsize::new(0));
+    /// let sum = bytes.clone();
+    /// let engine = Engine::builder()
+    ///     .on_event(move |event| {
+    ///         if let Event::Compiled { bytes, .. } = event {
+    ///             sum.fetch_add(*bytes, Ordering::Relaxed);
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// engine.compile("silu(x)")?.call_to_vec::<f32>(&[("x", (&[1.0f32, 2.0]).into())])?;
+    /// println!("{bytes:?} bytes of machine code so far");
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
     #[must_use]
     pub fn on_event(mut self, subscriber: impl Fn(&Event) + Send + Sync + 'static) -> EngineBuilder {
         self.subscriber = Some(Arc::new(subscriber));
@@ -260,7 +285,7 @@ impl EngineBuilder {
         let compiler = Compiler::new(
             backend,
             interpreter,
-            self.cache.unwrap_or(DEFAULT_CACHE),
+            self.code_cache_bytes.unwrap_or(DEFAULT_CODE_CACHE),
             self.check_invariants.unwrap_or(cfg!(debug_assertions)),
             self.verify,
             self.subscriber,

@@ -2,7 +2,7 @@
 //!
 //! An [`Engine`] is a cheap handle that many threads share. It compiles expressions to [`Function`] functions; a function
 //! plans itself at its first call for each pattern of shapes and has its passes compiled for each layout. Compiled
-//! passes are shared through the engine's cache ([`cache`]): bounded, one compile a key however many threads ask.
+//! passes are shared through the engine's cache: bounded in bytes, one compile a key however many threads ask.
 //!
 //! Where a backend cannot compile a pass, the interpreter takes it, and the engine says so: to the `log` crate, and to
 //! [`EngineBuilder::on_event`]. With [`Verify::OnCompile`] so does code whose results differ from the interpreter's on
@@ -10,7 +10,7 @@
 
 use super::{EngineBuilder, EngineError, Function};
 use crate::codegen::isa::Isa;
-use crate::compile::Compiler;
+use crate::compile::{CacheUsage, Compiler};
 use crate::exec::bound::Resources;
 use crate::exec::float_mode::FloatMode;
 use crate::plan::Fusion;
@@ -135,8 +135,17 @@ impl Engine {
         self.0.resources.threads.most()
     }
 
-    /// How many compiled passes the cache holds, and how many it may hold.
-    pub fn cache_usage(&self) -> (usize, usize) {
+    /// What the cache of compiled passes holds: how many, and their bytes. ([`EngineBuilder::code_cache_bytes`] bounds it.)
+    ///
+    /// ```
+    /// let engine = fuselet::Engine::new()?;
+    /// engine.compile("silu(x)")?.call_to_vec::<f32>(&[("x", (&[1.0f32, 2.0]).into())])?;
+    /// let usage = engine.cache_usage();
+    /// assert_eq!(usage.passes, 1);
+    /// assert!(usage.bytes < usage.limit);
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
+    pub fn cache_usage(&self) -> CacheUsage {
         self.0.compiler.cache_usage()
     }
 

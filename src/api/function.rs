@@ -10,11 +10,13 @@ use super::prepared::Prepared;
 use super::signature::Signature;
 use super::tile::Tile;
 use crate::array::{ArrayLayout, ArrayMut, ArrayOut, ArrayRef, Dtype, Element};
+use crate::compile::Event;
 use crate::exec::bind::{self, BindRequest};
 use crate::exec::compiled::CompiledPlan;
 use crate::exec::float_mode::FloatMode;
 use crate::exec::scratch::OutOfMemory;
 use crate::exec::shape_key::{ShapeKey, SymbolicShapes};
+use crate::lower;
 use crate::plan::{self, Fusion};
 use fuselet_ir::rewrite::Rewritten;
 use fuselet_ir::shape::Shape;
@@ -22,9 +24,11 @@ use fuselet_ir::{Graph, Node};
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 /// A function keeps the plans of this many patterns of shapes; the least recently used leave.
 const MOST_PLANS: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
@@ -471,13 +475,21 @@ impl Function {
             let known = known.clone();
             return Ok((symbolic, known));
         }
+        let begin = Instant::now();
         let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape().to_vec()).collect();
         let extent = |length: usize| {
             if self.0.exact && length != 1 { plan::Extent::Fixed(length) } else { symbolic.extent(length) }
         };
-        let plan = plan::plan(self.graph(), &shapes, self.0.fusion, &extent)?;
+        let graph = lower::fold_constants(self.graph(), dtype, self.engine().compiler().has_fma());
+        if let Cow::Owned(_) = graph {
+            fuselet_ir::shape::infer(self.graph(), &shapes)?;
+        }
+        let plan = plan::plan(&graph, &shapes, self.0.fusion, &extent)?;
         let compiled = Arc::new(CompiledPlan::new(plan, dtype));
         self.plans().put(symbolic.key.clone(), compiled.clone());
+        // Told once the plan is kept and nothing is locked.
+        let kernels = compiled.plan.kernels.len();
+        self.engine().compiler().report(&Event::Planned { kernels, time: begin.elapsed() });
         Ok((symbolic, compiled))
     }
 

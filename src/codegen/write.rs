@@ -7,7 +7,7 @@ use crate::array::Dtype;
 use crate::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Value};
 use crate::lower;
 use crate::plan::{Buffer, Extent, KernelPlan, PassPlan, Slot, Stage, node_cost};
-use fuselet_ir::{Graph, Kind, Node, NodeId, Reduction};
+use fuselet_ir::{Graph, Kind, NodeId, Reduction};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -197,7 +197,7 @@ pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
             }
         }
         for node in &pass.nodes {
-            let value = compute(&mut builder, graph, *node, &values);
+            let value = lower::lower_node(&mut builder, graph, *node, |argument| values[&argument]);
             values.insert(*node, value);
         }
         for (slot, node) in &pass.stores {
@@ -227,7 +227,7 @@ pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
         while values.len() > 1 {
             values = values.chunks(2).map(|pair| combine_strip(&mut builder, combine, pair[0], pair[1])).collect();
         }
-        let value = part_of_sum(&mut builder, reduction, values[0]);
+        let value = lower::part_of_sum(&mut builder, reduction, values[0]);
         match strips.next() {
             Some(strip) => {
                 let combined = combine_strip(&mut builder, combine, strip, value);
@@ -240,30 +240,6 @@ pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
     WrittenPass { pass: Pass { name: kernel.name.clone(), program: builder.finish(), operands }, bindings }
 }
 
-fn compute(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHashMap<NodeId, Value>) -> Value {
-    match graph.node(node) {
-        Node::Constant(bits) => builder.number(f64::from_bits(*bits)),
-        Node::Elementwise { op, arguments } => {
-            let arguments: SmallVec<[Value; 3]> = arguments.iter().map(|argument| values[argument]).collect();
-            lower::lower(builder, *op, &arguments)
-        }
-        // A reduction over axes of length 1 is its argument (a zero as +0, like every result of a reduction); the
-        // threshold of a single element is 1 below it.
-        Node::Reduce { reduction: Reduction::SparsemaxTau, argument, .. } => {
-            let one = builder.number(1.0);
-            builder.sub(values[argument], one)
-        }
-        Node::Reduce { reduction: reduction @ (Reduction::SumHigh | Reduction::SumLow), argument, .. } => {
-            part_of_sum(builder, *reduction, values[argument])
-        }
-        Node::Reduce { argument, .. } => {
-            let zero = builder.number(0.0);
-            builder.add(values[argument], zero)
-        }
-        Node::Input(_) | Node::Half { .. } => unreachable!("inputs and halves are sources"),
-    }
-}
-
 /// A value as it is stored.
 fn number_of(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHashMap<NodeId, Value>) -> Value {
     match graph.kind(node) {
@@ -273,18 +249,6 @@ fn number_of(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &Fx
             builder.select(values[&node], one, zero)
         }
     }
-}
-
-/// The part of a number from 0 to 2⁶⁸ that a reduction sums. Adding 1.5 · 2⁷⁴ rounds to a multiple of 2⁵¹ (float64: 2²²),
-/// of which a block of numbers up to 2⁶⁵ adds up exactly in any order.
-fn part_of_sum(builder: &mut LaneBuilder, reduction: Reduction, value: Value) -> Value {
-    if !matches!(reduction, Reduction::SumHigh | Reduction::SumLow) {
-        return value;
-    }
-    let grid = builder.number(1.5 * 2f64.powi(74));
-    let raised = builder.add(value, grid);
-    let high = builder.sub(raised, grid);
-    if reduction == Reduction::SumHigh { high } else { builder.sub(value, high) }
 }
 
 /// How a reduction takes in elements. (A mean is a sum until the row is over.)

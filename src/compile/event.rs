@@ -1,8 +1,12 @@
 //! What an engine tells its user of.
+//!
+//! Events are told once what they tell of is done and kept, and no lock is held meanwhile: a subscriber may call the
+//! engine, even the very function whose call caused the event, and may panic; so may a logger.
 
 use crate::codegen::BackendError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is called for every event.
 pub(crate) type Subscriber = Arc<dyn Fn(&Event) + Send + Sync>;
@@ -11,6 +15,27 @@ pub(crate) type Subscriber = Arc<dyn Fn(&Event) + Send + Sync>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// A function was planned, at its first call for a pattern of shapes.
+    #[non_exhaustive]
+    Planned {
+        /// How many kernels it has become.
+        kernels: usize,
+        /// How long planning took.
+        time: Duration,
+    },
+    /// A pass was compiled. What the cache already holds is not.
+    #[non_exhaustive]
+    Compiled {
+        /// The pass.
+        pass: String,
+        /// What runs it: the engine's backend, or the interpreter (then a [`Event::FellBack`] or [`Event::Mismatch`] came
+        /// before).
+        backend: String,
+        /// The size of the machine code; 0 for the interpreter.
+        bytes: usize,
+        /// How long compiling took, checking with [`Verify::OnCompile`](crate::Verify::OnCompile) included.
+        time: Duration,
+    },
     /// A pass runs in the interpreter because the backend could not compile it.
     FellBack {
         /// The pass.
@@ -35,9 +60,24 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether something is not as it was asked for, or just a step on the way.
+    pub(super) fn level(&self) -> log::Level {
+        match self {
+            Event::Planned { .. } | Event::Compiled { .. } => log::Level::Debug,
+            Event::FellBack { .. } | Event::Mismatch { .. } => log::Level::Warn,
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Event::Planned { kernels: 1, time } => write!(formatter, "planned 1 kernel in {time:.1?}"),
+            Event::Planned { kernels, time } => write!(formatter, "planned {kernels} kernels in {time:.1?}"),
+            Event::Compiled { pass, backend, bytes, time } => {
+                write!(formatter, "`{pass}` compiled by {backend} to {bytes} bytes in {time:.1?}")
+            }
             Event::FellBack { pass, error } => write!(formatter, "`{pass}` runs in the interpreter: {error}"),
             Event::Mismatch { pass, backend, operand, element, expected, found } => write!(
                 formatter,

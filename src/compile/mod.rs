@@ -1,7 +1,7 @@
 //! From a pass to its code: the cache of compiled passes, the interpreter as fallback, and checking new code against it.
 //!
-//! Knows lane programs and backends, no arrays. Compiled passes are shared through the cache ([`cache`]): bounded, one
-//! compile a key however many threads ask. Where a backend cannot compile a pass, the interpreter takes it, and an
+//! Knows lane programs and backends, no arrays. Compiled passes are shared through the cache ([`cache`]): bounded in bytes,
+//! one compile a key however many threads ask. Where a backend cannot compile a pass, the interpreter takes it, and an
 //! [`Event`] says so. With [`Verify::OnCompile`] so does code whose results differ from the interpreter's on probe
 //! values ([`probe`]).
 
@@ -9,14 +9,16 @@ mod cache;
 mod event;
 mod probe;
 
+pub use cache::CacheUsage;
 pub use event::Event;
 pub(crate) use event::Subscriber;
 
 use crate::codegen::{Backend, Code, interpreter::Interpreter};
 use crate::lane::Pass;
 use cache::CodeCache;
-use std::num::NonZeroUsize;
+use smallvec::SmallVec;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Whether new code is checked before its first use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -47,6 +49,9 @@ pub struct Compiled {
     pub backend: String,
 }
 
+/// What is to be told of one compile.
+type Events = SmallVec<[Event; 2]>;
+
 /// Compiles passes, each once.
 pub(crate) struct Compiler {
     backend: Arc<dyn Backend>,
@@ -61,12 +66,12 @@ impl Compiler {
     pub(crate) fn new(
         backend: Arc<dyn Backend>,
         interpreter: Interpreter,
-        capacity: NonZeroUsize,
+        cache_bytes: usize,
         check_invariants: bool,
         verify: Verify,
         subscriber: Option<Subscriber>,
     ) -> Compiler {
-        Compiler { backend, interpreter, cache: CodeCache::new(capacity), check_invariants, verify, subscriber }
+        Compiler { backend, interpreter, cache: CodeCache::new(cache_bytes), check_invariants, verify, subscriber }
     }
 
     /// The name of the backend.
@@ -84,33 +89,47 @@ impl Compiler {
         self.check_invariants
     }
 
-    /// How many compiled passes the cache holds, and how many it may hold.
-    pub(crate) fn cache_usage(&self) -> (usize, usize) {
+    /// What the cache of compiled passes holds.
+    pub(crate) fn cache_usage(&self) -> CacheUsage {
         self.cache.usage()
     }
 
     /// The code of a pass: from the cache, from the backend, or, where that fails, from the interpreter.
     pub(crate) fn code(&self, pass: Pass) -> Compiled {
-        self.cache.get_or_compile(pass, |pass| self.compile_pass(pass))
+        // Told once the code is in the cache, where whoever is told finds it.
+        let mut events = Events::new();
+        let compiled = self.cache.get_or_compile(pass, |pass| {
+            let begin = Instant::now();
+            let compiled = self.compile_pass(pass, &mut events);
+            events.push(Event::Compiled {
+                pass: pass.name.clone(),
+                backend: compiled.backend.clone(),
+                bytes: compiled.code.code_size(),
+                time: begin.elapsed(),
+            });
+            compiled
+        });
+        events.iter().for_each(|event| self.report(event));
+        compiled
     }
 
-    fn compile_pass(&self, pass: &Arc<Pass>) -> Compiled {
+    fn compile_pass(&self, pass: &Arc<Pass>, events: &mut Events) -> Compiled {
         if self.check_invariants
             && let Err(error) = pass.verify()
         {
             panic!("lowering made an invalid pass, which is a defect of this library: {error}");
         }
         match self.backend.compile(pass) {
-            Ok(code) => self.verified(Compiled { pass: pass.clone(), code, backend: self.backend.name() }),
+            Ok(code) => self.verified(Compiled { pass: pass.clone(), code, backend: self.backend.name() }, events),
             Err(error) => {
-                self.report(&Event::FellBack { pass: pass.name.clone(), error });
+                events.push(Event::FellBack { pass: pass.name.clone(), error });
                 self.interpret(pass)
             }
         }
     }
 
     /// The code itself, or the interpreter's where probes tell them apart.
-    fn verified(&self, compiled: Compiled) -> Compiled {
+    fn verified(&self, compiled: Compiled, events: &mut Events) -> Compiled {
         if self.verify == Verify::Off {
             return compiled;
         }
@@ -118,7 +137,7 @@ impl Compiler {
         match probe::compare(&compiled.pass, judge.code.as_ref(), compiled.code.as_ref()) {
             None => compiled,
             Some(difference) => {
-                self.report(&Event::Mismatch {
+                events.push(Event::Mismatch {
                     pass: compiled.pass.name.clone(),
                     backend: compiled.backend,
                     operand: difference.operand,
@@ -136,8 +155,9 @@ impl Compiler {
         Compiled { pass: pass.clone(), code, backend: self.interpreter.name() }
     }
 
-    fn report(&self, event: &Event) {
-        log::warn!("{event}");
+    /// Tells of an event. No lock may be held: whoever is told may call the engine.
+    pub(crate) fn report(&self, event: &Event) {
+        log::log!(event.level(), "{event}");
         if let Some(subscriber) = &self.subscriber {
             subscriber(event);
         }

@@ -150,17 +150,18 @@ impl Executor for Ambient {
 #[cfg(feature = "rayon")]
 fn global_pool_is_there() -> bool {
     static THERE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    *THERE.get_or_init(|| match rayon::ThreadPoolBuilder::new().build_global() {
-        Ok(()) => true,
+    let mut refusal = None;
+    let there = *THERE.get_or_init(|| {
         // A cause is the system's: there are no threads to be had. None: the pool is there already.
-        Err(error) => match std::error::Error::source(&error) {
-            None => true,
-            Some(cause) => {
-                log::warn!("large calls run on the calling thread alone: no thread pool could be started ({cause})");
-                false
-            }
-        },
-    })
+        let built = rayon::ThreadPoolBuilder::new().build_global();
+        refusal = built.err().and_then(|error| std::error::Error::source(&error).map(ToString::to_string));
+        refusal.is_none()
+    });
+    // Only now, since a logger may call this library.
+    if let Some(cause) = refusal {
+        log::warn!("large calls run on the calling thread alone: no thread pool could be started ({cause})");
+    }
+    there
 }
 
 #[cfg(test)]

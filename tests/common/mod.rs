@@ -8,7 +8,7 @@
 #![allow(dead_code, reason = "each suite uses its part")]
 
 use fuselet::ir::{Activation, IntoProgram, Library, Program};
-use fuselet::{BackendChoice, CallError, Engine, Fused, Fusion, Input, Isa, Output, TensorMut, TensorRef};
+use fuselet::{ArrayMut, ArrayOut, ArrayRef, BackendChoice, CallError, Engine, Function, Fusion, Isa};
 use std::sync::OnceLock;
 
 /// An expression over the standard library.
@@ -106,8 +106,8 @@ impl Array {
         Array::new(shape, (0..shape.iter().product()).map(value).collect())
     }
 
-    pub fn view(&self) -> TensorRef<'_> {
-        TensorRef::new(&self.data, &self.shape).unwrap()
+    pub fn view(&self) -> ArrayRef<'_> {
+        ArrayRef::new(&self.data, &self.shape).unwrap()
     }
 
     /// Whether the two have equal shapes and equal bits, all NaNs being one.
@@ -140,26 +140,22 @@ pub fn assert_same_bits(found: &[f32], wanted: &[f32], context: impl Fn() -> Str
 }
 
 /// Calls a function on arrays given in the order of its inputs; the results in the order of its outputs.
-pub fn call(function: &Fused, inputs: &[Array]) -> Result<Vec<Array>, CallError> {
-    let views: Vec<TensorRef<'_>> = inputs.iter().map(Array::view).collect();
+pub fn call(function: &Function, inputs: &[Array]) -> Result<Vec<Array>, CallError> {
+    let views: Vec<ArrayRef<'_>> = inputs.iter().map(Array::view).collect();
     call_views(function, &views)
 }
 
 /// [`call`] on views.
-pub fn call_views(function: &Fused, inputs: &[TensorRef<'_>]) -> Result<Vec<Array>, CallError> {
+pub fn call_views(function: &Function, inputs: &[ArrayRef<'_>]) -> Result<Vec<Array>, CallError> {
     let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape().to_vec()).collect();
     // NaN, so that an element nobody wrote differs from every number.
     let mut results: Vec<Array> =
         function.output_shapes(&shapes)?.iter().map(|shape| Array::from_fn(shape, |_| f32::NAN)).collect();
-    let names = function.inputs().to_vec();
-    let given: Vec<(&str, &dyn Input)> =
-        names.iter().zip(inputs).map(|(name, input)| (name.as_str(), input as &dyn Input)).collect();
-    let outputs: Vec<String> = function.outputs().map(str::to_owned).collect();
-    let mut written: Vec<TensorMut<'_>> =
-        results.iter_mut().map(|array| TensorMut::new(&mut array.data, &array.shape).unwrap()).collect();
-    let mut taken: Vec<(&str, &mut dyn Output)> =
-        outputs.iter().zip(&mut written).map(|(name, array)| (name.as_str(), array as &mut dyn Output)).collect();
-    function.call_many(&given, &mut taken)?;
+    let names = function.inputs().iter().map(String::as_str);
+    let given: Vec<(&str, ArrayRef<'_>)> = names.zip(inputs.iter().copied()).collect();
+    let written = results.iter_mut().map(|array| ArrayMut::new(&mut array.data, &array.shape).unwrap());
+    let taken: Vec<(&str, ArrayOut<'_>)> = function.outputs().zip(written.map(ArrayOut::from)).collect();
+    function.call_many(&given, taken)?;
     Ok(results)
 }
 

@@ -124,6 +124,42 @@ impl Recipe {
     }
 }
 
+/// A constant that is computed: of every op but the companions, at most so many deep.
+fn constant(random: &mut Random, depth: usize) -> Expr {
+    const NUMBERS: [f64; 20] = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        2.0,
+        3.0,
+        0.5,
+        0.1,
+        20.0,
+        30.0,
+        -19.0,
+        1e-40,
+        1e-3,
+        0.173,
+        -64.9,
+        1e9,
+        4.0,
+        1e30,
+        f64::INFINITY,
+        f64::NAN,
+    ];
+    if depth == 0 || random.below(4) == 0 {
+        return Expr::number(NUMBERS[random.below(NUMBERS.len())]);
+    }
+    let ops: Vec<Op> = Op::all().filter(|op| op.class() != Class::Companion).collect();
+    let op = ops[random.below(ops.len())];
+    let arguments: Vec<Expr> = (0..op.arity()).map(|_| constant(random, depth - 1)).collect();
+    match random.below(8) {
+        0 => Expr::apply_op(op, &arguments).unwrap().reduce(REDUCTIONS[random.below(4)], Axes::All),
+        _ => Expr::apply_op(op, &arguments).unwrap(),
+    }
+}
+
 impl Step {
     fn apply(&self, pool: &[Made]) -> Made {
         let take = |place: usize| pool[pool.len() - 1 - usize::from(self.arguments[place]) % pool.len()].clone();
@@ -150,10 +186,6 @@ impl Step {
             arguments.fill(made[0].expr.clone());
             made[0].shape.clone()
         });
-        if op == Op::CopySign {
-            // The sign of a NaN has no meaning.
-            arguments[1] = arguments[1].equal(arguments[1].clone()).select(arguments[1].clone(), Expr::number(1.0));
-        }
         Made { expr: Expr::apply_op(op, &arguments).unwrap(), shape }
     }
 
@@ -223,10 +255,10 @@ impl Step {
     }
 
     fn reduce(&self, made: Made) -> Made {
-        if made.shape.is_empty() {
-            return self.with_constant(made);
-        }
         let reduction = REDUCTIONS[usize::from(self.which) % REDUCTIONS.len()];
+        if made.shape.is_empty() || self.choice & 0x3800 == 0 {
+            return Made { expr: made.expr.reduce(reduction, Axes::List(Vec::new())), shape: made.shape };
+        }
         let (axes, list) = self.axes(&made.shape);
         let mut shape = made.shape;
         for axis in axes {
@@ -274,8 +306,13 @@ impl Step {
 
     fn with_constant(&self, made: Made) -> Made {
         const CONSTANTS: [f64; 10] = [0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 0.1, -3.25, 6.0, 1e-3];
-        let constant = Expr::number(CONSTANTS[usize::from(self.choice) % CONSTANTS.len()]);
-        let ops = [Op::Mul, Op::Add, Op::Sub, Op::Div, Op::Maximum, Op::Minimum];
+        let constant = if self.choice & 0x600 == 0 {
+            Expr::number(CONSTANTS[usize::from(self.choice) % CONSTANTS.len()])
+        } else {
+            let [a, b, c] = self.arguments.map(u64::from);
+            constant(&mut Random(u64::from(self.choice) << 24 | a << 16 | b << 8 | c), 3)
+        };
+        let ops = [Op::Mul, Op::Add, Op::Sub, Op::Div, Op::Maximum, Op::Minimum, Op::Pow, Op::Pow, Op::CopySign];
         let op = ops[usize::from(self.which) % ops.len()];
         let arguments = if self.choice & 0x100 == 0 { [made.expr, constant] } else { [constant, made.expr] };
         Made { expr: Expr::apply_op(op, &arguments).unwrap(), shape: made.shape }

@@ -18,6 +18,11 @@ pub fn minimum(a: f64, b: f64) -> f64 {
     -maximum(-a, -b)
 }
 
+/// |a| with the sign of b. A NaN counts as positive: which sign bit a computed one has depends on the machine.
+pub fn copysign(a: f64, b: f64) -> f64 {
+    if b.is_nan() { a.abs() } else { a.copysign(b) }
+}
+
 /// exp(x²) · erfc(x), within about 10 units of 2⁻⁵³ for x ≥ −26; infinite below.
 ///
 /// Up to 10 the product itself, with x² split exactly so that the exponential keeps its bits; beyond, the continued
@@ -126,14 +131,14 @@ pub fn difference_error(a: f64, b: f64) -> f64 {
     (a - a_part) + (b_part - b)
 }
 
-/// The largest element of a row; NaN if any is; −inf for an empty row.
+/// The largest element of a row, a zero as +0; NaN if any is; −inf for an empty row.
 pub fn row_max(row: &[f64]) -> f64 {
-    row.iter().copied().fold(f64::NEG_INFINITY, maximum)
+    row.iter().copied().fold(f64::NEG_INFINITY, maximum) + 0.0
 }
 
-/// The smallest element of a row; NaN if any is; inf for an empty row.
+/// The smallest element of a row, a zero as +0; NaN if any is; inf for an empty row.
 pub fn row_min(row: &[f64]) -> f64 {
-    row.iter().copied().fold(f64::INFINITY, minimum)
+    row.iter().copied().fold(f64::INFINITY, minimum) + 0.0
 }
 
 /// The sum of a row, compensated (Neumaier), so that the order hardly matters.

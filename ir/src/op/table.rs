@@ -90,7 +90,7 @@ op_table! {
    Sqrt       = "sqrt",           Arithmetic, [a],       a.sqrt(),                              ["0.5 / y"],                              "The square root; NaN below zero.";
    Minimum    = "minimum",        Arithmetic, [a, b],    special::minimum(a, b),                ["if a < b then 1 else 0", "if a < b then 0 else 1"], "The smaller of two; NaN if either is; −0 below +0.";
    Maximum    = "maximum",        Arithmetic, [a, b],    special::maximum(a, b),                ["if a > b then 1 else 0", "if a > b then 0 else 1"], "The larger of two; NaN if either is; +0 above −0.";
-   CopySign   = "copysign",       Arithmetic, [a, b],    a.copysign(b),                         ["copysign(1, a) * copysign(1, b)", "0"], "|a| with the sign bit of b.";
+   CopySign   = "copysign",       Arithmetic, [a, b],    special::copysign(a, b),               ["copysign(1, a) * copysign(1, b)", "0"], "|a| with the sign of b; a NaN counts as positive, whatever its sign bit.";
    Floor      = "floor",          Arithmetic, [a],       a.floor(),                             ["0"],                                    "The largest whole number not above a.";
    Ceil       = "ceil",           Arithmetic, [a],       a.ceil(),                              ["0"],                                    "The smallest whole number not below a.";
    Trunc      = "trunc",          Arithmetic, [a],       a.trunc(),                             ["0"],                                    "a without its fraction.";
@@ -202,8 +202,8 @@ pub struct ReductionRow {
 
 reduction_table! {
 // variant       name             meaning on a row          documentation
-   Max         = "max",           special::row_max,         "The largest element; NaN if any is; −inf for an empty row.";
-   Min         = "min",           special::row_min,         "The smallest element; NaN if any is; inf for an empty row.";
+   Max         = "max",           special::row_max,         "The largest element, a zero as +0; NaN if any is; −inf for an empty row.";
+   Min         = "min",           special::row_min,         "The smallest element, a zero as +0; NaN if any is; inf for an empty row.";
    Sum         = "sum",           special::row_sum,         "The sum; 0 for an empty row.";
    Mean        = "mean",          special::row_mean,        "The sum divided by the number of elements; NaN for an empty row.";
    SumHigh     = "sum_high",      special::row_sum,         "The sum of numbers from 0 to 2⁶⁵, fours of them rounded to a grid so coarse that nothing more is rounded; the rest is `sum_low`.";

@@ -43,11 +43,11 @@ copysign_of_sign_change:      "copysign(-x, s), copysign(abs(x), s), copysign(co
     |g, n| { let [inner, s] = arguments(g, n, Op::CopySign)?; let x = under_sign_change(g, inner, &[s])?; Some(g.apply(Op::CopySign, &[x, s])) };
 copysign_from_itself:         "copysign(x, x) → x",                "the sign bit is overwritten by itself",
     |g, n| { let [x, s] = arguments(g, n, Op::CopySign)?; (x == s).then_some(x) };
-copysign_from_copysign:       "copysign(x, copysign(y, s)) → copysign(x, s)", "only the sign bit of copysign(y, s) is read, which is that of s",
+copysign_from_copysign:       "copysign(x, copysign(2, s)) → copysign(x, s)", "only the sign of copysign(c, s) is read, which is that of s; a NaN for c would read as +",
     |g, n| {
         let [x, sign] = arguments(g, n, Op::CopySign)?;
         let [y, s] = arguments(g, sign, Op::CopySign)?;
-        covers(g, &[x, s], y).then(|| g.apply(Op::CopySign, &[x, s]))
+        (!g.constant_value(y)?.is_nan()).then(|| g.apply(Op::CopySign, &[x, s]))
     };
 copysign_from_positive:       "copysign(x, 1) → abs(x)",           "a constant's sign survives rounding; a NaN constant is left alone",
     |g, n| { let (x, c) = right_constant(g, n, Op::CopySign)?; (!c.is_nan() && c.is_sign_positive()).then(|| g.apply(Op::Abs, &[x])) };
@@ -152,14 +152,13 @@ select_by_same_condition:     "if c then (if c then a else d) else b → if c th
     };
 select_again:                 "relu(relu(x)) → relu(x), relu(x) being if 0 < x then x else 0", "what was kept is kept again by the same comparison; what was replaced is the replacement, whichever branch takes it; NaN included",
     select_again;
-reduce_nothing:               "max(x, axis = []) → x; sum(x, axis = []) → x + 0", "the extreme of one element is it; a sum starts at +0, so −0 becomes +0 (mean alike)",
+reduce_nothing:               "sum(x, axis = []) → x + 0",         "the reduction of one element is it, and like every result of a reduction a zero is +0 (max, min, mean alike)",
     |g, n| {
         let Node::Reduce { reduction, argument, axes: Axes::List(axes) } = g.node(n) else { return None };
         let (reduction, x) = (*reduction, *argument);
         if !axes.is_empty() { return None }
         match reduction {
-            Reduction::Max | Reduction::Min => Some(x),
-            Reduction::Sum | Reduction::Mean => { let zero = g.constant(0.0); Some(g.apply(Op::Add, &[x, zero])) }
+            Reduction::Max | Reduction::Min | Reduction::Sum | Reduction::Mean => { let zero = g.constant(0.0); Some(g.apply(Op::Add, &[x, zero])) }
             Reduction::SumHigh | Reduction::SumLow | Reduction::SparsemaxTau => None,
         }
     };

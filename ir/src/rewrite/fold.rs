@@ -24,9 +24,7 @@ pub(super) fn exactly(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
     let (op, count, values) = constants(graph, id)?;
     let result = (op.row().meaning)(values);
     let exact = match op {
-        Op::Neg | Op::Abs | Op::Minimum | Op::Maximum => true,
-        // The sign of a NaN carries no meaning, so nothing is known of this.
-        Op::CopySign => !values[1].is_nan(),
+        Op::Neg | Op::Abs | Op::Minimum | Op::Maximum | Op::CopySign => true,
         Op::Add | Op::Sub | Op::Mul | Op::Div | Op::Fma | Op::Sqrt | Op::Floor | Op::Ceil | Op::Trunc | Op::Round => {
             let operands = &values[..count];
             let held = operands.iter().chain([&result]).all(|value| value.is_nan() || is_float32(*value));

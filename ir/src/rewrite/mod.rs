@@ -6,8 +6,8 @@
 //! linear in the number of nodes.
 //!
 //! **Exact** rules keep every bit of every result, in float32 and in float64, for all arguments: zeros with their
-//! signs, infinities, subnormals, NaN as a class. (The sign and payload of a NaN carry no meaning in Fuselet, so the
-//! sign of `copysign(1, NaN)` carries none.) Constants are float64 in a graph and rounded to the dtype of the kernel, so
+//! signs, infinities, subnormals, NaN as a class. (The sign and payload of a NaN carry no meaning in Fuselet, and nothing
+//! reads them: `copysign(1, NaN)` is 1.) Constants are float64 in a graph and rounded to the dtype of the kernel, so
 //! a rule that computes with constants has to hold for the rounded ones too. Every exact rule says why it holds.
 //! **Relaxed** rules hold for real numbers; they change the last bits, and lose or gain an overflow, a NaN or the sign
 //! of a zero. They apply only when asked for.

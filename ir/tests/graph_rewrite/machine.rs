@@ -10,8 +10,8 @@ pub const ROW: usize = 4;
 
 macro_rules! machine {
     ($name:ident, $float:ty) => {
-        /// The outputs' elements, and whether some copysign read the sign of a NaN, which has no meaning.
-        pub fn $name(graph: &Graph, inputs: &[Vec<$float>]) -> (Vec<Vec<$float>>, bool) {
+        /// The outputs' elements.
+        pub fn $name(graph: &Graph, inputs: &[Vec<$float>]) -> Vec<Vec<$float>> {
             type F = $float;
             let truth = |value: bool| if value { 1.0 as F } else { 0.0 };
             let maximum = |a: F, b: F| {
@@ -35,7 +35,7 @@ macro_rules! machine {
                 Op::Sqrt => a.sqrt(),
                 Op::Minimum => minimum(a, b),
                 Op::Maximum => maximum(a, b),
-                Op::CopySign => a.copysign(b),
+                Op::CopySign => a.copysign(if b.is_nan() { 0.0 } else { b }),
                 Op::Floor => a.floor(),
                 Op::Ceil => a.ceil(),
                 Op::Trunc => a.trunc(),
@@ -56,8 +56,7 @@ macro_rules! machine {
                 _ => panic!("{} is not an IEEE operation", op.name()),
             };
             let mut values: Vec<Vec<F>> = Vec::new();
-            let mut read_sign_of_nan = false;
-            for (node, live) in graph.nodes().iter().zip(graph.live()) {
+            for node in graph.nodes() {
                 let value = match node {
                     Node::Input(index) => inputs[*index as usize].clone(),
                     Node::Constant(bits) => vec![f64::from_bits(*bits) as F],
@@ -71,7 +70,6 @@ macro_rules! machine {
                             }
                             apply(*op, operands)
                         };
-                        read_sign_of_nan |= live && *op == Op::CopySign && rows[1].iter().any(|sign| sign.is_nan());
                         (0..length).map(element).collect()
                     }
                     Node::Reduce { reduction, argument, axes } => {
@@ -79,8 +77,8 @@ macro_rules! machine {
                         let nothing = *axes == Axes::List(vec![]);
                         let groups = row.chunks(if nothing { 1 } else { row.len() });
                         let reduce = |group: &[F]| match reduction {
-                            Reduction::Max => group.iter().copied().fold(F::NEG_INFINITY, maximum),
-                            Reduction::Min => group.iter().copied().fold(F::INFINITY, minimum),
+                            Reduction::Max => group.iter().copied().fold(F::NEG_INFINITY, maximum) + 0.0,
+                            Reduction::Min => group.iter().copied().fold(F::INFINITY, minimum) + 0.0,
                             Reduction::Sum => group.iter().fold(0.0, |sum, x| sum + x),
                             Reduction::Mean => group.iter().fold(0.0, |sum, x| sum + x) / group.len() as F,
                             Reduction::SumHigh | Reduction::SumLow | Reduction::SparsemaxTau => {
@@ -93,7 +91,7 @@ macro_rules! machine {
                 };
                 values.push(value);
             }
-            (graph.outputs().iter().map(|output| values[output.node.index()].clone()).collect(), read_sign_of_nan)
+            graph.outputs().iter().map(|output| values[output.node.index()].clone()).collect()
         }
     };
 }

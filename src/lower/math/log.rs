@@ -7,7 +7,7 @@
 //! `log1p` takes the logarithm of u = fl(1 + x) and corrects f by (1 + x − u)/2ᵏ, which makes it exactly x while k is 0.
 //! `log1p_unit` needs neither reduction nor division: x + x²·Q(x), degree 10.
 
-use super::error_free::{Pair, fast_two_sum};
+use super::error_free::fast_two_sum;
 use super::exp::{ln2_parts, mantissa};
 use super::notation::{Bits, Term, hex};
 use crate::array::Dtype;
@@ -93,7 +93,7 @@ pub(super) fn mantissa_and_exponent(x: Term<'_>) -> (Term<'_>, Term<'_>) {
 /// log x.
 pub(super) fn log(x: Term<'_>) -> Term<'_> {
     let (m, k) = mantissa_and_exponent(x);
-    let result = log_of_parts(Pair::exact(m - 1.0), k);
+    let result = log_of_parts(m - 1.0, None, k);
     limits(x, 0.0, result)
 }
 
@@ -111,11 +111,14 @@ pub(super) fn log1p(x: Term<'_>) -> Term<'_> {
     let mantissa = mantissa(x.dtype());
     let field = x.scope().integer(2 * bias as u64 + 1) - biased_exponent;
     let down = (field << mantissa).float();
-    let f = match x.dtype() {
-        Dtype::F32 => Pair::exact((missing * 0.5).times_plus(down, m - 1.0)),
-        Dtype::F64 => fast_two_sum(m - 1.0, (missing * 0.5) * down),
+    let (f, f_low) = match x.dtype() {
+        Dtype::F32 => ((missing * 0.5).times_plus(down, m - 1.0), None),
+        Dtype::F64 => {
+            let f = fast_two_sum(m - 1.0, (missing * 0.5) * down);
+            (f.high, Some(f.low))
+        }
     };
-    let result = limits(x, -1.0, log_of_parts(f, k));
+    let result = limits(x, -1.0, log_of_parts(f, f_low, k));
     // Keeps −0 and the bits of subnormals.
     let tiny = if x.dtype() == Dtype::F32 { hex("0x1p-30") } else { hex("0x1p-60") };
     x.abs().less(tiny).select(x, result)
@@ -128,9 +131,8 @@ fn limits<'s>(x: Term<'s>, pole: f64, result: Term<'s>) -> Term<'s> {
     x.less(pole).select(f64::NAN, result)
 }
 
-/// log(1 + f) + k · ln 2. Float32 has no use for f's low part.
-fn log_of_parts<'s>(f: Pair<'s>, k: Term<'s>) -> Term<'s> {
-    let Pair { high: f, low: f_low } = f;
+/// log(1 + f + f_low) + k · ln 2. Float32 has no use for f's low part.
+fn log_of_parts<'s>(f: Term<'s>, f_low: Option<Term<'s>>, k: Term<'s>) -> Term<'s> {
     match f.dtype() {
         Dtype::F32 => {
             let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
@@ -147,10 +149,10 @@ fn log_of_parts<'s>(f: Pair<'s>, k: Term<'s>) -> Term<'s> {
             let z = s * s;
             let w = s * z.times_plus(z.polynomial(&LOG_F64), half_square);
             let low = half_square - k.times_plus(ln2_low, w);
-            let low = match f_low.known() {
-                Some(_) => low,
+            let low = match f_low {
+                None => low,
                 // The logarithm grows by f_low/(1 + f).
-                None => low - f.times_from(f_low, f_low),
+                Some(f_low) => low - f.times_from(f_low, f_low),
             };
             // Below ½ the sum would cancel what it rounds; k · ln2_high is exact, and 0 or larger than f.
             let sum = fast_two_sum(k * ln2_high, f);

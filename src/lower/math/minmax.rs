@@ -5,7 +5,11 @@
 //! The lane op Min gives its second argument when either is NaN or both are zeros. So min(a, b) and min(b, a) are equal
 //! but in those two cases, where they are b and a: their bitwise or is −0 if either zero is, and NaN if either is NaN
 //! (an exponent of all ones stays, and so does a mantissa that is not zero). Maximum is minimum mirrored. One constant
-//! argument, as in every clamp, makes most of it unnecessary; the results are the same numbers.
+//! argument, as in every clamp, makes most of it unnecessary. Whether an argument is a constant may be asked here, and only
+//! here, because the results are the same numbers either way.
+//!
+//! `copysign` takes the sign of a NaN as +: which sign a computed NaN has depends on the machine, and on the order of an
+//! addition's operands.
 
 use super::notation::Term;
 
@@ -34,7 +38,8 @@ pub(super) fn maximum<'s>(a: Term<'s>, b: Term<'s>) -> Term<'s> {
     -minimum(-a, -b)
 }
 
-/// |a| with the sign bit of b.
+/// |a| with the sign of b, NaN being positive.
 pub(super) fn copysign<'s>(a: Term<'s>, b: Term<'s>) -> Term<'s> {
-    a.abs().with_sign(b.sign())
+    // b < inf ? b : inf has the sign of b, and is inf for NaN.
+    a.abs().with_sign(b.lane_min(f64::INFINITY).sign())
 }

@@ -1,8 +1,11 @@
 //! Special functions, one file a family.
 //!
 //! Each expansion takes float lanes to a float lane by primitive ops alone: no call, no table, no branch. Its bits depend
-//! on the dtype, on whether the machine has a fused multiply-add, and on which arguments are constants; never on how an
-//! argument was computed, so that fused and unfused execution agree.
+//! on the dtype and on whether the machine has a fused multiply-add; never on how an argument was computed, so that fused and
+//! unfused execution agree. So no expansion asks whether a lane happens to be a constant, but for `minmax`, where the bits
+//! are the same either way: unfused, the same value may come from memory.
+//!
+//! The one op with another way for some constants, `pow`, is told by the graph (see [`super::lower_node`]).
 //!
 //! Coefficients are minimax fits (Remez exchange in high precision, each coefficient rounded in turn from the lowest
 //! and the remaining ones fitted anew); `docs/numerics.md` tells how they are made and what was measured.
@@ -22,6 +25,12 @@ mod trig;
 use crate::lane::{LaneBuilder, Value};
 use fuselet_ir::Op;
 use notation::{Scope, Term};
+
+/// Writes the lane ops of a power by a constant, if it is one of the few that need no logarithm.
+pub(super) fn whole_power(builder: &mut LaneBuilder, x: Value, exponent: f64) -> Option<Value> {
+    matches!(exponent, -1.0 | 0.0 | 1.0 | 2.0 | 3.0)
+        .then(|| Scope::run(builder, [x], |_, [x]| pow::whole_power(x, exponent).expect("an exponent of the list")))
+}
 
 /// Writes the lane ops of an op that takes more than one of them.
 pub(super) fn lower(builder: &mut LaneBuilder, op: Op, arguments: &[Value]) -> Value {

@@ -150,7 +150,7 @@ impl<'s> Term<'s> {
         self.scope.dtype()
     }
 
-    /// The value, if it is a constant.
+    /// The value, if it is a constant. Only for choices that change no bit: unfused, the same value may come from memory.
     pub(super) fn known(self) -> Option<f64> {
         self.scope.0.borrow().known_number(self.value)
     }

@@ -4,7 +4,8 @@
 //! the exponent's size, stays below the result's last place. x = 2ᵏ·m as in `log`, s = f/(2 + f) with its residual,
 //! log2 m = s·(C + q·(C₃ + q·T(q))), q = s², C = 2/ln 2 and C₃ = C/3 in two parts each, T a minimax polynomial.
 //!
-//! A whole constant exponent of small size is multiplications instead.
+//! [`whole_power`] has the powers that are a few operations. They have other bits than the general way, so which of the two
+//! a power goes is decided by the graph alone: its exponent is a constant node, or it is not.
 
 use super::error_free::{Pair, fast_two_sum, two_product};
 use super::exp::{EXP_F64, magic, powers_of_halves};
@@ -72,16 +73,20 @@ fn scheme(dtype: Dtype) -> Scheme {
     }
 }
 
+/// x to a constant power that is a few operations.
+pub(super) fn whole_power(x: Term<'_>, exponent: f64) -> Option<Term<'_>> {
+    match exponent {
+        0.0 => Some(x.scope().number(1.0)),
+        1.0 => Some(x),
+        2.0 => Some(x * x),
+        3.0 => Some((x * x) * x),
+        -1.0 => Some(1.0 / x),
+        _ => None,
+    }
+}
+
 /// xʸ.
 pub(super) fn pow<'s>(x: Term<'s>, y: Term<'s>) -> Term<'s> {
-    match y.known() {
-        Some(0.0) => return x.scope().number(1.0),
-        Some(1.0) => return x,
-        Some(2.0) => return x * x,
-        Some(3.0) => return (x * x) * x,
-        Some(-1.0) => return 1.0 / x,
-        _ => {}
-    }
     let scheme = scheme(x.dtype());
     let magnitude = exp2_of_product(log2(x.abs(), &scheme), y, &scheme);
 
