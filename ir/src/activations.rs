@@ -68,7 +68,13 @@ macro_rules! activations {
                 self.0.into_program(library)
             }
         }
-    )* };
+    )*
+
+    /// Every constructor: its name, what it gives, and its setters.
+    #[cfg(test)]
+    const ALL: &[(&str, fn() -> Activation, &[&str])] =
+        &[$( (stringify!($name), || $name().into(), &[$(stringify!($parameter)),*]) ),*];
+    };
 }
 
 activations! {
@@ -488,4 +494,28 @@ pub fn swish() -> Silu {
 /// `hard_swish`: another name of [`hard_silu`].
 pub fn hard_swish() -> HardSilu {
     hard_silu()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALL, LIBRARY};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_function_of_the_library_has_a_constructor_with_a_setter_for_every_parameter() {
+        let functions = LIBRARY.functions();
+        let in_library: BTreeSet<&str> = functions.iter().map(|function| function.name()).collect();
+        let here: BTreeSet<&str> = ALL.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(here, in_library);
+        for (name, make, setters) in ALL {
+            let activation = make();
+            activation.validate().unwrap();
+            assert_eq!(activation.name(), *name);
+            let names: BTreeSet<&str> = activation.function().parameters().iter().map(|p| p.name.as_str()).collect();
+            let known: BTreeSet<&str> = activation.function().parameter_names().collect();
+            let setters: BTreeSet<&str> = setters.iter().copied().collect();
+            assert!(names.is_subset(&setters), "{name}: setters {setters:?} for the parameters {names:?}");
+            assert!(setters.is_subset(&known), "{name}: setters {setters:?} for the names {known:?}");
+        }
+    }
 }

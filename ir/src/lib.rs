@@ -18,8 +18,11 @@
 //! | [`keras`], [`document`], [`activations`] | configs, serde, typed constructors |
 
 #![forbid(unsafe_code)]
+#![warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 pub mod activations;
+mod choice;
+mod display;
 pub mod document;
 mod error;
 mod expr;
@@ -27,12 +30,18 @@ pub mod graph;
 pub mod keras;
 pub mod language;
 pub mod library;
+mod nearest;
 pub mod op;
 pub mod reference;
+// Rounding to float32 is what is asked there.
+#[allow(clippy::cast_possible_truncation)]
 pub mod rewrite;
+// Bits are taken for whole numbers, signs included.
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 pub mod ulp;
 mod value;
 
+pub use choice::UnknownName;
 pub use error::Error;
 pub use expr::{Expr, Meaning, Program};
 pub use graph::{Axes, Graph, Half, Node, NodeId, json, shape, verify};

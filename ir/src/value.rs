@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A compile-time value: what a parameter holds.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Value {
     /// Nothing: `none`.
     None,
@@ -85,6 +86,13 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Value {
         value.map_or(Value::None, Into::into)
     }
+}
+
+/// A whole number that a float64 holds exactly.
+pub(crate) fn whole(value: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and within 2^53")]
+    (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i64)
 }
 
 /// A number that parses back to the same bits.

@@ -1,20 +1,18 @@
 //! What can be wrong between a text and a graph.
 
 mod excerpt;
-mod nearest;
 mod problem;
 mod span;
 
-pub use nearest::nearest;
-pub(crate) use nearest::suggestion;
 pub use problem::{ActivationError, Problem, SyntaxError};
 pub use span::Span;
 
+use crate::display::debug_as_displayed;
 use crate::graph::verify::VerifyError;
 use thiserror::Error;
 
 /// Why a text, an expression or a config gives no graph.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A mistake in a text.
@@ -45,3 +43,5 @@ pub enum Error {
     #[error(transparent)]
     Graph(#[from] VerifyError),
 }
+
+debug_as_displayed!(Error);

@@ -12,8 +12,9 @@
 //! that it refuses, and the body of an activation may be a text that does not accept them.
 
 use super::excerpt::excerpt;
-use super::nearest::suggestion;
 use super::span::Span;
+use crate::display::debug_as_displayed;
+use crate::nearest::suggestion;
 use crate::value::Value;
 use std::sync::Arc;
 use thiserror::Error;
@@ -168,7 +169,7 @@ impl Problem {
 }
 
 /// A [`Problem`] and its place. `Display` shows the line, a caret and a hint.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, PartialEq, Error)]
 #[error("{}", self.render())]
 pub struct SyntaxError(Box<Located>);
 
@@ -214,7 +215,7 @@ impl SyntaxError {
 }
 
 /// What is wrong with an activation's name or parameters.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ActivationError {
     /// Nobody defined it.
@@ -305,3 +306,5 @@ pub enum ActivationError {
 fn list(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
 }
+
+debug_as_displayed!(SyntaxError, ActivationError);

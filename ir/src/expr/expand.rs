@@ -1,13 +1,18 @@
 //! Expanding calls: to which meaning, and at what cost.
 
+use crate::choice::choices;
+
 /// Which part of library functions a graph is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Meaning {
     /// The textbook definition: what the float64 reference evaluates.
     Definition,
     /// The numerically good form (`via`) where there is one: what is compiled.
     Form,
 }
+
+choices!("meaning", Meaning { Definition = "definition", Form = "form" });
 
 /// What the expansion of an expression may cost, over all its functions: steps left.
 pub(crate) struct Budget {

@@ -115,7 +115,7 @@ impl Graph {
             self.inputs.push(name.to_owned());
             self.inputs.len() - 1
         });
-        self.add(Node::Input(index as u32))
+        self.add(Node::Input(u32::try_from(index).expect("a graph has fewer than 2^32 inputs")))
     }
 
     /// A number.

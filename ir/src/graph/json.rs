@@ -25,6 +25,8 @@
 use super::arena::Graph;
 use super::node::{Arguments, Axes, Half, Label, Node, NodeId, Output};
 use super::verify::VerifyError;
+use crate::choice::UnknownName;
+use crate::display::debug_as_displayed;
 use crate::op::{Op, Reduction};
 use serde::de::{self, Deserializer, Visitor};
 use serde::ser::Serializer;
@@ -33,7 +35,7 @@ use std::fmt;
 use thiserror::Error;
 
 /// Why JSON is no graph.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum JsonError {
     /// Not JSON, not of the form in the module's documentation, or (the message says so) no sound graph.
@@ -44,10 +46,8 @@ pub enum JsonError {
 /// What the form of a graph cannot rule out.
 #[derive(Debug, Error)]
 enum ContentError {
-    #[error("node %{node}: there is no op called `{name}`")]
-    UnknownOp { node: usize, name: String },
-    #[error("node %{node}: there is no reduction called `{name}`; there are max, min, sum, mean and sparsemax_tau")]
-    UnknownReduction { node: usize, name: String },
+    #[error("node %{node}: {error}")]
+    UnknownName { node: usize, error: UnknownName },
     #[error("the graph has more than 2^32 nodes")]
     TooManyNodes,
     #[error(transparent)]
@@ -202,7 +202,7 @@ impl<'de> Deserialize<'de> for AxesForm {
 
 impl Serialize for Graph {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let id = |id: &NodeId| id.index() as u32;
+        let id = |id: &NodeId| id.number();
         let node = |node: &Node| match node {
             Node::Input(index) => NodeForm::Input(*index),
             Node::Constant(bits) => NodeForm::Constant(ConstantForm(*bits)),
@@ -259,12 +259,13 @@ fn graph_of(form: GraphForm) -> Result<Graph, ContentError> {
 }
 
 fn node_of((place, form): (usize, NodeForm)) -> Result<Node, ContentError> {
+    let unknown = |error| ContentError::UnknownName { node: place, error };
     let id = |index: u32| NodeId::from_index(index as usize);
     Ok(match form {
         NodeForm::Input(index) => Node::Input(index),
         NodeForm::Constant(ConstantForm(bits)) => Node::Constant(bits),
         NodeForm::Apply { op: name, arguments } => {
-            let op = Op::by_name(&name).ok_or(ContentError::UnknownOp { node: place, name })?;
+            let op = name.parse::<Op>().map_err(unknown)?;
             // Before a list of any length becomes one of at most three.
             if arguments.len() != op.arity() {
                 let node = NodeId::from_index(place);
@@ -273,8 +274,8 @@ fn node_of((place, form): (usize, NodeForm)) -> Result<Node, ContentError> {
             let arguments: Vec<NodeId> = arguments.into_iter().map(id).collect();
             Node::Elementwise { op, arguments: Arguments::new(&arguments) }
         }
-        NodeForm::Reduce { by: name, argument, axes: AxesForm(axes) } => {
-            let reduction = Reduction::by_name(&name).ok_or(ContentError::UnknownReduction { node: place, name })?;
+        NodeForm::Reduce { by, argument, axes: AxesForm(axes) } => {
+            let reduction = by.parse::<Reduction>().map_err(unknown)?;
             Node::Reduce { reduction, argument: id(argument), axes }
         }
         NodeForm::Half { which, argument, axis } => {
@@ -286,3 +287,5 @@ fn node_of((place, form): (usize, NodeForm)) -> Result<Node, ContentError> {
         }
     })
 }
+
+debug_as_displayed!(JsonError);

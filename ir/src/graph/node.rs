@@ -1,5 +1,6 @@
 //! Nodes: what a graph is made of.
 
+use crate::choice::choices;
 use crate::op::{Op, Reduction};
 
 /// A node of one graph.
@@ -10,6 +11,11 @@ impl NodeId {
     /// The node's place in [`Graph::nodes`].
     pub fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// The node's place as it is stored.
+    pub(super) fn number(self) -> u32 {
+        self.0
     }
 
     /// The id of the node at `index`.
@@ -30,7 +36,8 @@ impl Arguments {
     pub fn new(arguments: &[NodeId]) -> Arguments {
         let mut ids = [NodeId(0); 3];
         ids[..arguments.len()].copy_from_slice(arguments);
-        Arguments { ids, length: arguments.len() as u8 }
+        let length = u8::try_from(arguments.len()).expect("at most three arguments");
+        Arguments { ids, length }
     }
 }
 
@@ -49,6 +56,8 @@ pub enum Axes {
     /// These axes. An empty list reduces nothing.
     List(Vec<i64>),
 }
+
+choices!("half", Half { First = "first", Second = "second" });
 
 impl Axes {
     /// One axis.

@@ -5,18 +5,36 @@
 
 use super::arena::Graph;
 use super::node::{Axes, Node, NodeId};
+use crate::display::debug_as_displayed;
+use std::fmt;
 use thiserror::Error;
 
 /// The lengths of an array's axes.
 pub type Shape = Vec<usize>;
 
-/// Why shapes do not fit a graph.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// An input and the shape it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InputShape {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+}
+
+impl fmt::Display for InputShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is {:?}", self.name, self.shape)
+    }
+}
+
+/// Why shapes do not fit a graph. `inputs` are those that what is at fault is computed from, in the order of the graph's
+/// inputs; they are empty where shapes are looked at without a graph.
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ShapeError {
     /// Two shapes that do not broadcast.
-    #[error("shapes {left:?} and {right:?} do not broadcast: axis {axis} from the end has lengths {} and {}",
-        left[left.len() + 1 - axis - 1], right[right.len() + 1 - axis - 1])]
+    #[error("shapes {left:?} and {right:?} do not broadcast: axis {axis} from the end has lengths {} and {}{}",
+        left[left.len() - axis], right[right.len() - axis], given(inputs))]
     Broadcast {
         /// The shape of the first argument.
         left: Shape,
@@ -24,9 +42,11 @@ pub enum ShapeError {
         right: Shape,
         /// The axis at fault, 1 being the last.
         axis: usize,
+        /// The inputs at fault.
+        inputs: Vec<InputShape>,
     },
     /// An axis outside the array.
-    #[error("axis {axis} is out of range for an array of rank {rank} (shape {shape:?}); {}", axis_hint(*rank))]
+    #[error("axis {axis} is out of range for an array of rank {rank} (shape {shape:?}); {}{}", axis_hint(*rank), given(inputs))]
     AxisOutOfRange {
         /// The axis as written.
         axis: i64,
@@ -34,18 +54,23 @@ pub enum ShapeError {
         rank: usize,
         /// Its shape.
         shape: Shape,
+        /// The inputs at fault.
+        inputs: Vec<InputShape>,
     },
     /// An axis named twice.
-    #[error("axis {axis} is named twice for an array of rank {rank}; name each axis once")]
+    #[error("axis {axis} is named twice for an array of rank {rank}; name each axis once{}", given(inputs))]
     RepeatedAxis {
         /// The axis as written the second time.
         axis: i64,
         /// The rank of the array.
         rank: usize,
+        /// The inputs at fault.
+        inputs: Vec<InputShape>,
     },
     /// Half of an axis of odd length.
     #[error(
-        "axis {axis} of shape {shape:?} has length {length}, which is not divisible by 2; it cannot be cut in halves"
+        "axis {axis} of shape {shape:?} has length {length}, which is not divisible by 2; it cannot be cut in halves{}",
+        given(inputs)
     )]
     OddLength {
         /// The axis as written.
@@ -54,6 +79,8 @@ pub enum ShapeError {
         length: usize,
         /// The array's shape.
         shape: Shape,
+        /// The inputs at fault.
+        inputs: Vec<InputShape>,
     },
     /// The shape of an input is missing.
     #[error("the graph has {expected} inputs, but {given} shapes were given")]
@@ -69,6 +96,21 @@ pub enum ShapeError {
         /// The shape.
         shape: Shape,
     },
+}
+
+/// The inputs at fault, at the end of a message.
+fn given(inputs: &[InputShape]) -> String {
+    /// More are counted.
+    const SHOWN: usize = 6;
+    if inputs.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<String> = inputs.iter().take(SHOWN).map(InputShape::to_string).collect();
+    let more = match inputs.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more inputs"),
+    };
+    format!(" ({}{more})", shown.join(", "))
 }
 
 fn axis_hint(rank: usize) -> String {
@@ -98,7 +140,10 @@ pub fn broadcast(left: &[usize], right: &[usize]) -> Result<Shape, ShapeError> {
             (a, b) if a == b => a,
             (1, b) => b,
             (a, 1) => a,
-            _ => return Err(ShapeError::Broadcast { left: left.to_vec(), right: right.to_vec(), axis }),
+            _ => {
+                let (left, right) = (left.to_vec(), right.to_vec());
+                return Err(ShapeError::Broadcast { left, right, axis, inputs: Vec::new() });
+            }
         };
     }
     Ok(shape)
@@ -107,25 +152,25 @@ pub fn broadcast(left: &[usize], right: &[usize]) -> Result<Shape, ShapeError> {
 /// The place from the front of an axis that may count from the end.
 pub fn resolve_axis(axis: i64, shape: &[usize]) -> Result<usize, ShapeError> {
     let rank = shape.len();
-    let resolved = if axis < 0 { axis + rank as i64 } else { axis };
-    if (0..rank as i64).contains(&resolved) {
-        Ok(resolved as usize)
-    } else {
-        Err(ShapeError::AxisOutOfRange { axis, rank, shape: shape.to_vec() })
-    }
+    let distance = usize::try_from(axis.unsigned_abs()).ok();
+    let place = match axis < 0 {
+        true => distance.and_then(|back| rank.checked_sub(back)),
+        false => distance.filter(|place| *place < rank),
+    };
+    place.ok_or_else(|| ShapeError::AxisOutOfRange { axis, rank, shape: shape.to_vec(), inputs: Vec::new() })
 }
 
 /// The axes from the front, ascending. `Axes::All` of a scalar is an error, as is every axis of one.
 pub fn resolve_axes(axes: &Axes, shape: &[usize]) -> Result<Vec<usize>, ShapeError> {
     match axes {
-        Axes::All if shape.is_empty() => Err(ShapeError::AxisOutOfRange { axis: -1, rank: 0, shape: Shape::new() }),
+        Axes::All if shape.is_empty() => resolve_axis(-1, shape).map(|axis| vec![axis]),
         Axes::All => Ok((0..shape.len()).collect()),
         Axes::List(list) => {
             let mut resolved = Vec::with_capacity(list.len());
             for &axis in list {
                 let place = resolve_axis(axis, shape)?;
                 if resolved.contains(&place) {
-                    return Err(ShapeError::RepeatedAxis { axis, rank: shape.len() });
+                    return Err(ShapeError::RepeatedAxis { axis, rank: shape.len(), inputs: Vec::new() });
                 }
                 resolved.push(place);
             }
@@ -141,38 +186,72 @@ pub fn infer(graph: &Graph, inputs: &[Shape]) -> Result<Vec<Shape>, ShapeError> 
         return Err(ShapeError::InputCount { expected: graph.inputs().len(), given: inputs.len() });
     }
     let mut shapes: Vec<Shape> = Vec::with_capacity(graph.nodes().len());
-    let of = |shapes: &[Shape], id: NodeId| shapes[id.index()].clone();
     for node in graph.nodes() {
-        let shape = match node {
-            Node::Input(index) => inputs[*index as usize].clone(),
-            Node::Constant(_) => Shape::new(),
-            Node::Elementwise { arguments, .. } => {
-                let mut shapes = arguments.iter().map(|id| &shapes[id.index()]);
-                // Most arguments have the shape of the first, or are numbers.
-                let first = shapes.next().cloned().unwrap_or_default();
-                shapes.filter(|shape| !shape.is_empty()).try_fold(first, |shape, other| {
-                    if shape == *other { Ok(shape) } else { broadcast(&shape, other) }
-                })?
-            }
-            Node::Reduce { argument, axes, .. } => {
-                let mut shape = of(&shapes, *argument);
-                for axis in resolve_axes(axes, &shape)? {
-                    shape[axis] = 1;
-                }
-                shape
-            }
-            Node::Half { argument, axis, .. } => {
-                let mut shape = of(&shapes, *argument);
-                let place = resolve_axis(*axis, &shape)?;
-                if shape[place] % 2 != 0 {
-                    return Err(ShapeError::OddLength { axis: *axis, length: shape[place], shape });
-                }
-                shape[place] /= 2;
-                shape
-            }
-        };
-        element_count(&shape)?;
+        let shape = shape_of(node, &shapes, inputs).map_err(|error| naming(error, graph, node, inputs))?;
         shapes.push(shape);
     }
     Ok(shapes)
 }
+
+/// The shape of a node whose predecessors have these shapes.
+fn shape_of(node: &Node, shapes: &[Shape], inputs: &[Shape]) -> Result<Shape, ShapeError> {
+    let of = |id: NodeId| shapes[id.index()].clone();
+    let shape = match node {
+        Node::Input(index) => inputs[*index as usize].clone(),
+        Node::Constant(_) => Shape::new(),
+        Node::Elementwise { arguments, .. } => {
+            let mut shapes = arguments.iter().map(|id| &shapes[id.index()]);
+            // Most arguments have the shape of the first, or are numbers.
+            let first = shapes.next().cloned().unwrap_or_default();
+            shapes
+                .filter(|shape| !shape.is_empty())
+                .try_fold(first, |shape, other| if shape == *other { Ok(shape) } else { broadcast(&shape, other) })?
+        }
+        Node::Reduce { argument, axes, .. } => {
+            let mut shape = of(*argument);
+            for axis in resolve_axes(axes, &shape)? {
+                shape[axis] = 1;
+            }
+            shape
+        }
+        Node::Half { argument, axis, .. } => {
+            let mut shape = of(*argument);
+            let place = resolve_axis(*axis, &shape)?;
+            if shape[place] % 2 != 0 {
+                let (length, inputs) = (shape[place], Vec::new());
+                return Err(ShapeError::OddLength { axis: *axis, length, shape, inputs });
+            }
+            shape[place] /= 2;
+            shape
+        }
+    };
+    element_count(&shape)?;
+    Ok(shape)
+}
+
+/// The error with the inputs that the node at fault is computed from.
+fn naming(mut error: ShapeError, graph: &Graph, node: &Node, shapes: &[Shape]) -> ShapeError {
+    if let ShapeError::Broadcast { inputs, .. }
+    | ShapeError::AxisOutOfRange { inputs, .. }
+    | ShapeError::RepeatedAxis { inputs, .. }
+    | ShapeError::OddLength { inputs, .. } = &mut error
+    {
+        let mut read = vec![false; shapes.len()];
+        let mut seen = vec![false; graph.nodes().len()];
+        let mut pending = node.arguments().to_vec();
+        while let Some(id) = pending.pop() {
+            if std::mem::replace(&mut seen[id.index()], true) {
+                continue;
+            }
+            match graph.node(id) {
+                Node::Input(index) => read[*index as usize] = true,
+                node => pending.extend(node.arguments()),
+            }
+        }
+        let named = graph.inputs().iter().zip(shapes).zip(read).filter(|(_, read)| *read);
+        inputs.extend(named.map(|((name, shape), _)| InputShape { name: name.clone(), shape: shape.clone() }));
+    }
+    error
+}
+
+debug_as_displayed!(ShapeError);

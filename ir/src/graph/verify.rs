@@ -18,12 +18,13 @@
 
 use super::arena::Graph;
 use super::node::{Axes, Label, Node, NodeId, Output};
+use crate::display::debug_as_displayed;
 use crate::op::{Kind, Op};
 use rustc_hash::FxHashSet;
 use thiserror::Error;
 
 /// The first invariant found broken.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// An argument that does not come before its user.
@@ -241,3 +242,5 @@ fn verify_node(graph: &Graph, id: NodeId, kinds: &[Kind]) -> Result<Kind, Verify
         found => Err(VerifyError::DuplicateNode { first: found.unwrap_or(id), second: id }),
     }
 }
+
+debug_as_displayed!(VerifyError);

@@ -3,15 +3,17 @@
 //! A config comes from a file: [`parse_config`] refuses what is too long, nested too deep (`serde_json`'s limit of 128),
 //! or gives a key twice, so that nobody reads one value and another reader another.
 
-use crate::error::{ActivationError, Error, suggestion};
+use crate::display::debug_as_displayed;
+use crate::error::{ActivationError, Error};
 use crate::language::MAX_TEXT;
+use crate::nearest::suggestion;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json};
 use std::fmt;
 use thiserror::Error;
 
 /// Why a config gives no activation.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// More text than is read.
@@ -181,3 +183,5 @@ impl<'de> Deserialize<'de> for Unique {
         deserializer.deserialize_any(Values)
     }
 }
+
+debug_as_displayed!(ConfigError);

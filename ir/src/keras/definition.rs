@@ -1,9 +1,9 @@
 //! The definition that a config brings along.
 
 use super::config::{ConfigError, clip};
-use crate::error::nearest;
 use crate::language;
 use crate::library::{Function, Functions};
+use crate::nearest::nearest;
 use std::sync::Arc;
 
 /// The function `name` of a text of definitions over the standard library. Later definitions hide earlier ones.

@@ -9,6 +9,7 @@ pub type CustomObjects = BTreeMap<String, Activation>;
 
 /// What [`Library::get`] takes: nothing (`linear`), a name, a config, or an activation.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Identifier<'a> {
     /// Nothing: linear.
     None,

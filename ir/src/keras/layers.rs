@@ -2,8 +2,8 @@
 
 use super::config::{ConfigError, clip, describe};
 use super::parameters::json_to_value;
-use crate::error::nearest;
 use crate::library::Activation;
+use crate::nearest::nearest;
 use crate::value::Value;
 use serde_json::{Map, Value as Json};
 

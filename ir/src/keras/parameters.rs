@@ -1,18 +1,19 @@
 //! The values of parameters in JSON.
 
 use super::config::{ConfigError, clip, describe};
-use crate::error::nearest;
 use crate::library::{Activation, ParameterType};
-use crate::value::Value;
+use crate::nearest::nearest;
+use crate::value::{Value, whole};
 use serde_json::{Map, Value as Json, json};
 
 pub(super) fn value_to_json(value: &Value, ty: ParameterType) -> Json {
     match value {
         Value::None => Json::Null,
         Value::Boolean(value) => json!(value),
-        // Checked to be whole when the parameter was set.
-        Value::Number(value) if matches!(ty, ParameterType::Axis | ParameterType::Axes) => json!(*value as i64),
-        Value::Number(value) => json!(value),
+        Value::Number(value) => match whole(*value) {
+            Some(axis) if matches!(ty, ParameterType::Axis | ParameterType::Axes) => json!(axis),
+            _ => json!(value),
+        },
         Value::Axes(axes) => json!(axes),
     }
 }

@@ -5,9 +5,9 @@ use super::definition::load;
 use super::identifier::{CustomObjects, Identifier};
 use super::layers::LAYERS;
 use super::parameters::configure;
-use crate::error::nearest;
 use crate::expr::{Expr, Program};
 use crate::library::{Activation, Functions, Library};
+use crate::nearest::nearest;
 use serde_json::{Map, Value as Json};
 
 /// What Keras writes beside a config and what changes nothing here.

@@ -76,8 +76,7 @@ pub(crate) struct Tree {
 impl Tree {
     pub fn add(&mut self, node: Ast, span: Span) -> AstId {
         self.nodes.push((node, span));
-        // A text of at most MAX_TEXT bytes has fewer nodes than a u32 counts.
-        AstId((self.nodes.len() - 1) as u32)
+        AstId(u32::try_from(self.nodes.len() - 1).expect("a text of at most MAX_TEXT bytes has fewer nodes"))
     }
 
     pub fn node(&self, id: AstId) -> &Ast {

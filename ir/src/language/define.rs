@@ -4,9 +4,10 @@
 use super::ast::{AstId, DefinitionAst, DerivativeAst, RequirementAst};
 use super::elaborate::{Elaborator, Term, builtin_names, is_builtin};
 use super::parser::Source;
-use crate::error::{ActivationError, Problem, Span, SyntaxError, nearest};
+use crate::error::{ActivationError, Problem, Span, SyntaxError};
 use crate::expr::{Budget, Expr};
 use crate::library::{Body, Callees, Entry, Function, Functions, MAX_HEIGHT, Parameter, Part, Table};
+use crate::nearest::nearest;
 use crate::value::Value;
 use std::sync::Arc;
 

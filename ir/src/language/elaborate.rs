@@ -6,12 +6,13 @@
 
 use super::ast::{ArgumentAst, Ast, AstId, Infix};
 use super::parser::Source;
-use crate::error::{Problem, Span, SyntaxError, nearest};
+use crate::error::{Problem, Span, SyntaxError};
 use crate::expr::{Budget, Expr};
 use crate::graph::{Axes, Half};
 use crate::library::{Activation, Function, Functions};
+use crate::nearest::nearest;
 use crate::op::{Op, Reduction};
-use crate::value::Value;
+use crate::value::{Value, whole};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -340,8 +341,8 @@ impl<'a> Elaborator<'a> {
         match term {
             Term::Constant(Value::None) => Ok(Axes::All),
             Term::Constant(Value::Axes(list)) => Ok(Axes::List(list.clone())),
-            Term::Constant(Value::Number(value)) if value.fract() == 0.0 && value.abs() <= 2f64.powi(53) => {
-                Ok(Axes::one(*value as i64))
+            Term::Constant(Value::Number(value)) if whole(*value).is_some() => {
+                Ok(Axes::List(whole(*value).into_iter().collect()))
             }
             _ => self.wrong("the axis", "an integer, a list of integers or none, known at compile time", term, id),
         }

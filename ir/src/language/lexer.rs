@@ -232,7 +232,7 @@ impl Lexer<'_> {
             let fraction_start = self.at;
             self.digits(|c| c.is_ascii_hexdigit());
             digits.push_str(&self.text[fraction_start..self.at]);
-            exponent -= 4 * (self.at - fraction_start) as i64;
+            exponent -= bits(self.at - fraction_start);
         }
         if digits.is_empty() {
             return Err(self.number_error(start, "it has no digits"));
@@ -248,13 +248,18 @@ impl Lexer<'_> {
         }
         let significant = digits.trim_start_matches('0');
         let trimmed = significant.trim_end_matches('0');
-        exponent += 4 * (significant.len() - trimmed.len()) as i64;
+        exponent += bits(significant.len() - trimmed.len());
         if trimmed.is_empty() {
             return Ok(Token::Number(0.0));
         }
         let mantissa = u64::from_str_radix(trimmed, 16).map_err(|_| self.number_error(start, INEXACT))?;
         exact(mantissa, exponent).map(Token::Number).ok_or_else(|| self.number_error(start, INEXACT))
     }
+}
+
+/// How many bits hexadecimal digits are, of which a text holds no more than bytes.
+fn bits(digits: usize) -> i64 {
+    i64::try_from(digits).map_or(i64::MAX, |digits| digits.saturating_mul(4))
 }
 
 /// mantissa · 2^exponent, if a float64 holds it.
@@ -270,6 +275,7 @@ fn exact(mantissa: u64, exponent: i64) -> Option<f64> {
     Some(mantissa as f64 * power_of_two(half) * power_of_two(exponent - half))
 }
 
+/// 2^exponent, for a normal number.
 fn power_of_two(exponent: i64) -> f64 {
-    f64::from_bits(((exponent + 1023) as u64) << 52)
+    f64::from_bits(u64::try_from(exponent + 1023).unwrap_or(0) << 52)
 }

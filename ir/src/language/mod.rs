@@ -47,7 +47,8 @@ mod read;
 pub(crate) use carry::{called, definitions};
 pub(crate) use read::load;
 
-pub use crate::error::{Problem, Span, SyntaxError, nearest};
+pub use crate::error::{Problem, Span, SyntaxError};
+pub use crate::nearest::nearest;
 pub use limits::{MAX_DEPTH, MAX_TEXT};
 pub use program::IntoProgram;
 pub use read::STANDARD;

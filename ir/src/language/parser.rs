@@ -7,9 +7,10 @@ use super::ast::{
 };
 use super::lexer::{self, Token};
 use super::limits::MAX_DEPTH;
-use crate::error::{Problem, Span, SyntaxError, nearest};
+use crate::error::{Problem, Span, SyntaxError};
 use crate::graph::Graph;
 use crate::library::ParameterType;
+use crate::nearest::nearest;
 use crate::value::Value;
 use std::sync::Arc;
 
@@ -435,7 +436,7 @@ impl Parser {
     fn parameter(&mut self, name: String) -> Parsed<ParameterAst> {
         let ty = if self.take(":") {
             let (ty, ty_span) = self.name("a type: number, boolean, axis or axes")?;
-            match ParameterType::by_name(&ty) {
+            match ty.parse::<ParameterType>().ok() {
                 Some(ty) => Some(ty),
                 None => {
                     let problem = Problem::Expected {

@@ -1,8 +1,9 @@
 //! A library function with its parameters: a value to pass around, compare, print and apply.
 
 use super::function::{Function, Part};
-use crate::error::{ActivationError, nearest};
+use crate::error::ActivationError;
 use crate::expr::{Budget, Call, Expr, Meaning};
+use crate::nearest::nearest;
 use crate::value::Value;
 use std::fmt;
 use std::sync::Arc;

@@ -1,9 +1,11 @@
 //! The parameters of a library function, and what they accept.
 
+use crate::choice::choices;
 use crate::value::Value;
 
 /// What a parameter accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ParameterType {
     /// A finite number.
     Number,
@@ -17,19 +19,15 @@ pub enum ParameterType {
     Axes,
 }
 
-impl ParameterType {
-    /// The type of this name in a definition.
-    pub(crate) fn by_name(name: &str) -> Option<ParameterType> {
-        Some(match name {
-            "number" => ParameterType::Number,
-            "optional_number" => ParameterType::OptionalNumber,
-            "boolean" => ParameterType::Boolean,
-            "axis" => ParameterType::Axis,
-            "axes" => ParameterType::Axes,
-            _ => return None,
-        })
-    }
+choices!("type", ParameterType {
+    Number = "number",
+    OptionalNumber = "optional_number",
+    Boolean = "boolean",
+    Axis = "axis",
+    Axes = "axes",
+});
 
+impl ParameterType {
     /// The type of a parameter whose definition states only a default.
     pub(crate) fn of_default(default: &Value) -> ParameterType {
         match default {
@@ -70,6 +68,7 @@ impl ParameterType {
 
 /// A parameter of a library function.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Parameter {
     /// Its name.
     pub name: String,

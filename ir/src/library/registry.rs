@@ -2,7 +2,8 @@
 
 use super::activation::Activation;
 use super::function::{Callees, Function};
-use crate::error::{ActivationError, Error, nearest};
+use crate::error::{ActivationError, Error};
+use crate::nearest::nearest;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -7,6 +7,9 @@
 //! lowering (`fuselet::lower`), where the compiler finds what is missing. Adding an op is one row here and one
 //! lowering function there.
 //!
+//! [`Op`], [`Reduction`] and [`Class`] can be matched without a wildcard on purpose, outside of this crate too: a lowering
+//! that misses a new row should not compile. A new row is therefore a new minor version.
+//!
 //! Truth values (results of comparisons and of logic) are a kind of their own in a graph; the float64 reference
 //! carries them as 0 and 1.
 
@@ -59,6 +62,7 @@ macro_rules! op_table {
 
 /// One row of the op table.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct OpRow {
     /// The op the row describes.
     pub op: Op,
@@ -189,6 +193,7 @@ macro_rules! reduction_table {
 
 /// One row of the table of reductions.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct ReductionRow {
     /// The reduction the row describes.
     pub reduction: Reduction,

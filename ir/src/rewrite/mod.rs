@@ -30,11 +30,13 @@ mod rule;
 
 pub use rule::Rule;
 
+use crate::choice::choices;
 use crate::graph::{Graph, Node, NodeId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Which rules may be applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Rules {
     /// Only those that keep every bit.
     #[default]
@@ -42,6 +44,8 @@ pub enum Rules {
     /// Also those that hold for real numbers only.
     Relaxed,
 }
+
+choices!("set of rules", Rules { Exact = "exact", Relaxed = "relaxed" });
 
 /// Every rule, the exact ones first.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {

@@ -4,6 +4,7 @@ use crate::graph::{Graph, NodeId};
 
 /// One rule.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Rule {
     /// Its name, as reports give it.
     pub name: &'static str,
