@@ -484,6 +484,53 @@ activations! {
         /// The axis that is halved (−1); its length must be even.
         axis: i32,
     }
+
+    /// The logarithm of the sum of exponentials over one or several axes, which stay with length 1.
+    ///
+    /// Range: all numbers; −inf for a row of −inf. Vector-Jacobian product: g · softmax(x).
+    ///
+    /// ```
+    /// use fuselet_ir::{Expr, activations};
+    /// let y = activations::logsumexp().axis(1).apply(&(Expr::input("x") + Expr::input("mask")));
+    /// assert_eq!(y.to_string(), "logsumexp(x + mask, axis = 1)");
+    /// ```
+    logsumexp => Logsumexp {
+        /// One axis (−1), a list of axes, or none for all.
+        axis: impl Into<Value>,
+    }
+
+    /// Layer normalisation without scale and offset: (x − mean) / √(variance + ε) over one or several axes.
+    ///
+    /// Range: all numbers. Vector-Jacobian product: (g − mean(g) − y · mean(g·y)) / √(variance + ε).
+    ///
+    /// ```
+    /// use fuselet_ir::{Expr, activations};
+    /// let (x, gamma, beta) = (Expr::input("x"), Expr::input("gamma"), Expr::input("beta"));
+    /// let y = activations::layer_norm().epsilon(1e-6).apply(&x) * gamma + beta;
+    /// assert_eq!(y.to_string(), "layer_norm(x, epsilon = 0.000001) * gamma + beta");
+    /// ```
+    layer_norm => LayerNorm {
+        /// One axis (−1), a list of axes, or none for all.
+        axis: impl Into<Value>,
+        /// What is added to the variance (1e-5); must not be negative.
+        epsilon: f64,
+    }
+
+    /// Root-mean-square normalisation without scale: x / √(mean of squares + ε) over one or several axes.
+    ///
+    /// Range: all numbers. Vector-Jacobian product: (g − y · mean(g·y)) / √(mean of squares + ε).
+    ///
+    /// ```
+    /// use fuselet_ir::{Expr, activations};
+    /// let y = activations::rms_norm().axis(-1).epsilon(1e-6).apply(&Expr::input("x")) * Expr::input("gamma");
+    /// assert_eq!(y.to_string(), "rms_norm(x, epsilon = 0.000001) * gamma");
+    /// ```
+    rms_norm => RmsNorm {
+        /// One axis (−1), a list of axes, or none for all.
+        axis: impl Into<Value>,
+        /// What is added to the mean of squares (1e-5); must not be negative.
+        epsilon: f64,
+    }
 }
 
 /// `swish`: another name of [`silu`].
