@@ -58,7 +58,7 @@
 //!
 //! | step | module | result |
 //! |---|---|---|
-//! | text, builder, Keras config | [`ir::syntax`], [`ir::Expr`], [`ir::library`] | [`ir::Graph`]: what to compute |
+//! | text, builder, Keras config | [`ir::language`], [`ir::Expr`], [`ir::library`] | [`ir::Graph`]: what to compute |
 //! | exact rewrites | [`ir::rewrite`] | a graph of fewer ops |
 //! | which ops share a loop, and why not the others | [`plan`] | [`plan::Plan`]: kernels made of passes |
 //! | exp, tanh, erfc … become primitive ops | [`lower`] | [`lane::LaneProgram`]: straight-line SSA on lanes |

@@ -6,7 +6,7 @@ mod common;
 use common::{Array, call, engines, groups, name};
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::{Backend, BackendError, Code};
-use fuselet::ir::shape::ShapeError;
+use fuselet::ir::shape::{InputShape, ShapeError};
 use fuselet::lane::{LaneOp, Pass};
 use fuselet::{
     ArrayError, ArrayMut, ArrayOut, ArrayRef, BackendChoice, CallError, CompileError, Dtype, Engine, EngineError,
@@ -221,7 +221,9 @@ fn shapes_that_do_not_fit_are_refused() {
     let x = Array::from_fn(&[2, 3], |at| at as f32);
     let y = Array::from_fn(&[2], |at| at as f32);
     let inputs: &[(&str, ArrayRef<'_>)] = &[("x", x.view()), ("y", y.view())];
-    let broadcast = ShapeError::Broadcast { left: vec![2, 3], right: vec![2], axis: 1 };
+    let given = |name: &str, shape: &[usize]| InputShape { name: name.into(), shape: shape.to_vec() };
+    let inputs_given = vec![given("x", &[2, 3]), given("y", &[2])];
+    let broadcast = ShapeError::Broadcast { left: vec![2, 3], right: vec![2], axis: 1, inputs: inputs_given };
     assert_eq!(refused("x + y", inputs, &[2, 3]), CallError::Shape(broadcast));
     let output = |found: &[usize], expected: &[usize]| CallError::OutputShape {
         name: "out".into(),

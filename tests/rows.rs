@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Array, Random, assert_same_bits, call, engines, groups, name, program};
-use fuselet::ir::shape::ShapeError;
+use fuselet::ir::shape::{InputShape, ShapeError};
 use fuselet::{ArrayMut, ArrayRef, CallError, Fusion};
 
 const INF: f32 = f32::INFINITY;
@@ -151,7 +151,8 @@ fn wrong_axes_are_errors_that_name_axis_and_rank() {
     for function in ["softmax", "log_softmax", "sparsemax", "glu", "sum", "max", "min", "mean"] {
         for (axis, shape) in [(2i64, &[2, 4][..]), (-3, &[2, 4]), (0, &[]), (-1, &[]), (7, &[4])] {
             let error = refused(&format!("{function}(x, axis = {axis})"), shape);
-            let wanted = ShapeError::AxisOutOfRange { axis, rank: shape.len(), shape: shape.to_vec() };
+            let inputs = vec![InputShape { name: "x".to_owned(), shape: shape.to_vec() }];
+            let wanted = ShapeError::AxisOutOfRange { axis, rank: shape.len(), shape: shape.to_vec(), inputs };
             assert_eq!(error, CallError::Shape(wanted), "{function} over {axis} of {shape:?}");
             let text = error.to_string();
             assert!(
@@ -165,7 +166,8 @@ fn wrong_axes_are_errors_that_name_axis_and_rank() {
     assert!(error.contains("axis 0") && error.contains("twice"), "{error}");
     for (axes, axis) in [("[1, -1]", -1), ("[-2, 0]", 0)] {
         let error = refused(&format!("softmax(x, axis = {axes})"), &[2, 4]);
-        assert_eq!(error, CallError::Shape(ShapeError::RepeatedAxis { axis, rank: 2 }));
+        let inputs = vec![InputShape { name: "x".to_owned(), shape: vec![2, 4] }];
+        assert_eq!(error, CallError::Shape(ShapeError::RepeatedAxis { axis, rank: 2, inputs }));
     }
 }
 

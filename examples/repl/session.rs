@@ -10,7 +10,7 @@ use crate::editor::{Terminal, Typed};
 use crate::error::Error;
 use crate::evaluate::{self, Bound, Judge, Named, Options, Settings, Work, bind};
 use crate::{explain, npy, plot, show, timing};
-use fuselet::ir::syntax::Problem;
+use fuselet::ir::language::Problem;
 use fuselet::ir::{Library, Meaning};
 use fuselet::{CompileError, Engine, Fusion};
 use std::io::{self, BufRead, IsTerminal, Write};

@@ -1,6 +1,6 @@
 //! What can go wrong, in words for the person who has the model.
 
-use fuselet::ir::library::ConfigError;
+use fuselet::ir::keras::ConfigError;
 use fuselet::{ArrayError, CallError, CompileError, EngineError};
 use std::io;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@
 //! float32) are passed over. What is an activation, by name, dictionary or layer, is the library's business.
 
 use super::error::Error;
-use fuselet::ir::library::{ConfigError, parse_config};
+use fuselet::ir::keras::{ConfigError, parse_config};
 use fuselet::ir::{Activation, Library};
 use serde_json::{Map, Value};
 use std::fs;

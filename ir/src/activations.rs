@@ -6,9 +6,9 @@
 //! library's own text (`library/activations.fuse`).
 
 use crate::error::Error;
-use crate::expr::Expr;
+use crate::expr::{Expr, Program};
+use crate::language::IntoProgram;
 use crate::library::{Activation, Library, Value};
-use crate::program::{IntoProgram, Program};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -68,7 +68,13 @@ macro_rules! activations {
                 self.0.into_program(library)
             }
         }
-    )* };
+    )*
+
+    /// Every constructor: its name, what it gives, and its setters.
+    #[cfg(test)]
+    const ALL: &[(&str, fn() -> Activation, &[&str])] =
+        &[$( (stringify!($name), || $name().into(), &[$(stringify!($parameter)),*]) ),*];
+    };
 }
 
 activations! {
@@ -478,6 +484,53 @@ activations! {
         /// The axis that is halved (−1); its length must be even.
         axis: i32,
     }
+
+    /// The logarithm of the sum of exponentials over one or several axes, which stay with length 1.
+    ///
+    /// Range: all numbers; −inf for a row of −inf. Vector-Jacobian product: g · softmax(x).
+    ///
+    /// ```
+    /// use fuselet_ir::{Expr, activations};
+    /// let y = activations::logsumexp().axis(1).apply(&(Expr::input("x") + Expr::input("mask")));
+    /// assert_eq!(y.to_string(), "logsumexp(x + mask, axis = 1)");
+    /// ```
+    logsumexp => Logsumexp {
+        /// One axis (−1), a list of axes, or none for all.
+        axis: impl Into<Value>,
+    }
+
+    /// Layer normalisation without scale and offset: (x − mean) / √(variance + ε) over one or several axes.
+    ///
+    /// Range: all numbers. Vector-Jacobian product: (g − mean(g) − y · mean(g·y)) / √(variance + ε).
+    ///
+    /// ```
+    /// use fuselet_ir::{Expr, activations};
+    /// let (x, gamma, beta) = (Expr::input("x"), Expr::input("gamma"), Expr::input("beta"));
+    /// let y = activations::layer_norm().epsilon(1e-6).apply(&x) * gamma + beta;
+    /// assert_eq!(y.to_string(), "layer_norm(x, epsilon = 0.000001) * gamma + beta");
+    /// ```
+    layer_norm => LayerNorm {
+        /// One axis (−1), a list of axes, or none for all.
+        axis: impl Into<Value>,
+        /// What is added to the variance (1e-5); must not be negative.
+        epsilon: f64,
+    }
+
+    /// Root-mean-square normalisation without scale: x / √(mean of squares + ε) over one or several axes.
+    ///
+    /// Range: all numbers. Vector-Jacobian product: (g − y · mean(g·y)) / √(mean of squares + ε).
+    ///
+    /// ```
+    /// use fuselet_ir::{Expr, activations};
+    /// let y = activations::rms_norm().axis(-1).epsilon(1e-6).apply(&Expr::input("x")) * Expr::input("gamma");
+    /// assert_eq!(y.to_string(), "rms_norm(x, epsilon = 0.000001) * gamma");
+    /// ```
+    rms_norm => RmsNorm {
+        /// One axis (−1), a list of axes, or none for all.
+        axis: impl Into<Value>,
+        /// What is added to the mean of squares (1e-5); must not be negative.
+        epsilon: f64,
+    }
 }
 
 /// `swish`: another name of [`silu`].
@@ -488,4 +541,28 @@ pub fn swish() -> Silu {
 /// `hard_swish`: another name of [`hard_silu`].
 pub fn hard_swish() -> HardSilu {
     hard_silu()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALL, LIBRARY};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_function_of_the_library_has_a_constructor_with_a_setter_for_every_parameter() {
+        let functions = LIBRARY.functions();
+        let in_library: BTreeSet<&str> = functions.iter().map(|function| function.name()).collect();
+        let here: BTreeSet<&str> = ALL.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(here, in_library);
+        for (name, make, setters) in ALL {
+            let activation = make();
+            activation.validate().unwrap();
+            assert_eq!(activation.name(), *name);
+            let names: BTreeSet<&str> = activation.function().parameters().iter().map(|p| p.name.as_str()).collect();
+            let known: BTreeSet<&str> = activation.function().parameter_names().collect();
+            let setters: BTreeSet<&str> = setters.iter().copied().collect();
+            assert!(names.is_subset(&setters), "{name}: setters {setters:?} for the parameters {names:?}");
+            assert!(setters.is_subset(&known), "{name}: setters {setters:?} for the names {known:?}");
+        }
+    }
 }

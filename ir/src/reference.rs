@@ -9,10 +9,11 @@
 //!
 //! [`ScalarEvaluator`] is the same meaning for one element of an elementwise graph, without allocation per call.
 
+use crate::display::debug_as_displayed;
+use crate::graph::shape::{self, Shape, ShapeError};
+use crate::graph::verify::{VerifyError, verify};
 use crate::graph::{Axes, Graph, Half, Node};
 use crate::op::Op;
-use crate::shape::{self, Shape, ShapeError};
-use crate::verify::{VerifyError, verify};
 use std::borrow::Cow;
 use thiserror::Error;
 
@@ -20,7 +21,7 @@ use thiserror::Error;
 const BLOCK: usize = 2048;
 
 /// Why a graph has no value.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReferenceError {
     /// The graph breaks an invariant.
@@ -407,3 +408,5 @@ impl ScalarEvaluator {
 pub fn evaluate_scalar(graph: &Graph, inputs: &[f64]) -> Result<Vec<f64>, ReferenceError> {
     Ok(ScalarEvaluator::new(graph)?.evaluate(inputs)?.collect())
 }
+
+debug_as_displayed!(ReferenceError);

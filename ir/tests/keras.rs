@@ -1,7 +1,10 @@
 //! Configs: what Keras writes is understood, what we write comes back, what is wrong is said.
 
-use fuselet_ir::library::{ConfigError, CustomObjects, Identifier, Value, parse_config};
 use fuselet_ir::{Activation, Expr, IntoProgram, Library, Meaning, activations};
+use fuselet_ir::{
+    keras::{ConfigError, CustomObjects, Identifier, parse_config},
+    library::Value,
+};
 use serde_json::json;
 
 fn read(library: &Library, text: &str) -> Result<Activation, ConfigError> {

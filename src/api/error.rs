@@ -177,7 +177,7 @@ impl CallError {
 }
 
 fn nearest(name: &str, known: &[String]) -> Option<String> {
-    fuselet_ir::syntax::nearest(name, known.iter().map(String::as_str))
+    fuselet_ir::language::nearest(name, known.iter().map(String::as_str))
 }
 
 fn meant(nearest: &Option<String>) -> String {

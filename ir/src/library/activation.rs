@@ -1,112 +1,12 @@
 //! A library function with its parameters: a value to pass around, compare, print and apply.
 
 use super::function::{Function, Part};
-use super::parameter::Value;
-use crate::expr::Expr;
-use crate::program::Meaning;
-use crate::syntax::SyntaxError;
-use crate::syntax::elaborate::Budget;
-use crate::syntax::nearest::nearest;
+use crate::error::ActivationError;
+use crate::expr::{Budget, Call, Expr, Meaning};
+use crate::nearest::nearest;
+use crate::value::Value;
 use std::fmt;
 use std::sync::Arc;
-use thiserror::Error;
-
-/// What is wrong with an activation's name or parameters.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[non_exhaustive]
-pub enum ActivationError {
-    /// Nobody defined it.
-    #[error("unknown activation `{name}`{}", suggestion(nearest))]
-    Unknown {
-        /// The name.
-        name: String,
-        /// A known name near to it.
-        nearest: Option<String>,
-    },
-    /// It has no such parameter.
-    #[error("`{activation}` has no parameter `{parameter}`{}", suggestion(nearest))]
-    UnknownParameter {
-        /// The activation.
-        activation: String,
-        /// The name.
-        parameter: String,
-        /// The parameter nearest to it.
-        nearest: Option<String>,
-    },
-    /// A value of the wrong type, or a number that is not finite.
-    #[error("the parameter `{parameter}` of `{activation}` must be {expected}, but is {found}")]
-    Type {
-        /// The activation.
-        activation: String,
-        /// The parameter.
-        parameter: String,
-        /// What it accepts.
-        expected: &'static str,
-        /// What was given.
-        found: String,
-    },
-    /// One parameter by two names, with two values.
-    #[error("`{activation}` is given `{parameter}` twice with different values: {first} and {second}")]
-    Conflict {
-        /// The activation.
-        activation: String,
-        /// The parameter.
-        parameter: String,
-        /// The value given first.
-        first: Value,
-        /// The value given second.
-        second: Value,
-    },
-    /// Parameters that exclude each other.
-    #[error("`{activation}` takes either {} or {}, not both", list(main), list(alternative))]
-    Mixed {
-        /// The activation.
-        activation: String,
-        /// The parameters of its first signature.
-        main: Vec<String>,
-        /// Those of the other.
-        alternative: Vec<String>,
-    },
-    /// Only some of the parameters that belong together.
-    #[error("`{activation}` needs {} together; `{missing}` is missing", list(alternative))]
-    Incomplete {
-        /// The activation.
-        activation: String,
-        /// The parameters that belong together.
-        alternative: Vec<String>,
-        /// The one that is not given.
-        missing: String,
-    },
-    /// Parameters outside of what the function is defined for.
-    #[error("`{activation}`: {message}")]
-    Refused {
-        /// The activation.
-        activation: String,
-        /// Why.
-        message: String,
-    },
-    /// Not as many tensors as the function takes.
-    #[error("`{activation}` takes {expected} {}, but is applied to {given}", if *expected == 1 { "tensor" } else { "tensors" })]
-    Tensors {
-        /// The activation.
-        activation: String,
-        /// How many it takes.
-        expected: usize,
-        /// How many were given.
-        given: usize,
-    },
-    /// The function's body does not accept the parameters.
-    #[error(transparent)]
-    Body(SyntaxError),
-}
-
-pub(crate) fn suggestion(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or(String::new(), |name| format!("; did you mean `{name}`?"))
-}
-
-fn list(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
-}
 
 /// A library function and its parameters. Cheap to clone.
 ///
@@ -240,13 +140,18 @@ impl Activation {
 
     /// Applied to an expression.
     pub fn apply(&self, expr: &Expr) -> Expr {
-        Expr::call_unchecked(self.clone(), vec![expr.clone()])
+        self.clone().call(vec![expr.clone()])
     }
 
-    /// Applied to the input `x`.
+    /// Applied to its tensors.
+    pub(crate) fn call(self, tensors: Vec<Expr>) -> Expr {
+        Expr::call_unchecked(Arc::new(self), tensors)
+    }
+
+    /// Applied to inputs of the names of its tensors: most often, to `x`.
     pub(crate) fn applied_to_input(&self) -> Expr {
         let tensors = self.function.tensors().iter().map(Expr::input).collect();
-        Expr::call_unchecked(self.clone(), tensors)
+        self.clone().call(tensors)
     }
 
     /// The vector-Jacobian product by the first tensor, where the function states its derivative: `result` is the
@@ -267,8 +172,18 @@ impl Activation {
         let factor = body.substitute(&bound);
         Ok(Some(if self.function.cotangent().is_some() { factor } else { cotangent * factor }))
     }
+}
 
-    pub(crate) fn check_tensors(&self, given: usize) -> Result<(), ActivationError> {
+impl Call for Activation {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn non_default(&self) -> Vec<(&str, Value)> {
+        Activation::non_default(self)
+    }
+
+    fn check_tensors(&self, given: usize) -> Result<(), ActivationError> {
         let expected = self.function.tensors().len();
         if given == expected {
             return Ok(());
@@ -276,8 +191,7 @@ impl Activation {
         Err(ActivationError::Tensors { activation: self.name().to_owned(), expected, given })
     }
 
-    /// The body over the tensor arguments.
-    pub(crate) fn body(&self, meaning: Meaning, budget: &mut Budget) -> Result<Expr, ActivationError> {
+    fn body(&self, meaning: Meaning, budget: &mut Budget) -> Result<Expr, ActivationError> {
         self.validate()?;
         let part = match meaning {
             Meaning::Definition => Part::Definition,
@@ -286,6 +200,14 @@ impl Activation {
         let body = self.function.body(part, &self.values(), budget).map_err(ActivationError::Body)?;
         // Definition and form are always there.
         Ok(body.unwrap_or_else(|| Expr::argument(0)))
+    }
+}
+
+impl Expr {
+    /// A library function applied to its tensors. Invalid parameters, or the wrong number of tensors, are an error
+    /// when the expression is used.
+    pub fn call(activation: &Activation, arguments: &[Expr]) -> Expr {
+        activation.clone().call(arguments.to_vec())
     }
 }
 

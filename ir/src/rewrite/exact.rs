@@ -1,10 +1,11 @@
 //! The rules that keep every bit, one row each.
 
+use super::fold;
 use super::matching::{
     EXTREMES, arguments, comparison, covers, decided, is, is_power_of_two, left_constant, negated, ordered,
     right_constant, with_constant,
 };
-use super::{Rule, fold};
+use super::rule::Rule;
 use crate::graph::{Axes, Graph, Node, NodeId};
 use crate::op::{Op, Reduction};
 

@@ -6,8 +6,8 @@
 
 use super::matching::{is, is_float32};
 use crate::graph::{Graph, Node, NodeId};
+use crate::op::special;
 use crate::op::{Class, Op};
-use crate::special;
 
 /// The constant arguments of an elementwise node of at least one argument, filled up with zeros.
 fn constants(graph: &Graph, id: NodeId) -> Option<(Op, usize, [f64; 3])> {

@@ -4,7 +4,7 @@
 
 use crate::graph::{Graph, Node, NodeId};
 use crate::op::Op;
-use crate::special;
+use crate::op::special;
 use rustc_hash::FxHashSet;
 
 /// The arguments of a node, if it is this op. `N` is the op's arity.

@@ -26,12 +26,17 @@ mod exact;
 mod fold;
 mod matching;
 mod relaxed;
+mod rule;
 
+pub use rule::Rule;
+
+use crate::choice::choices;
 use crate::graph::{Graph, Node, NodeId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Which rules may be applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Rules {
     /// Only those that keep every bit.
     #[default]
@@ -40,20 +45,7 @@ pub enum Rules {
     Relaxed,
 }
 
-/// One rule.
-#[derive(Debug)]
-pub struct Rule {
-    /// Its name, as reports give it.
-    pub name: &'static str,
-    /// What becomes what.
-    pub pattern: &'static str,
-    /// Whether it keeps every bit.
-    pub exact: bool,
-    /// For an exact rule, why; for a relaxed one, what it may change.
-    pub why: &'static str,
-    /// The replacement of a node, if the rule matches it.
-    apply: fn(&mut Graph, NodeId) -> Option<NodeId>,
-}
+choices!("set of rules", Rules { Exact = "exact", Relaxed = "relaxed" });
 
 /// Every rule, the exact ones first.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
@@ -79,7 +71,7 @@ pub struct Rewritten {
 /// after any number of them.
 const MOST_STEPS: usize = 64;
 
-/// The graph with rules applied until none matches. `graph` must be sound ([`crate::verify`]).
+/// The graph with rules applied until none matches. `graph` must be sound ([`crate::graph::verify`]).
 pub fn rewrite(graph: &Graph, which: Rules) -> Rewritten {
     let mut counts: FxHashMap<&'static str, usize> = FxHashMap::default();
     let live = graph.live();

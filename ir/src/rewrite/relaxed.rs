@@ -1,8 +1,8 @@
 //! The rules that hold for real numbers only, one row each; applied on request.
 
-use super::Rule;
 use super::fold::{self, is_ordinary};
 use super::matching::{arguments, covers, is, left_constant, ordered, right_constant, with_constant};
+use super::rule::Rule;
 use crate::graph::{Graph, Node, NodeId};
 use crate::op::{Op, Reduction};
 

@@ -1,0 +1,54 @@
+//! The language: text to expressions, and graphs back to text.
+//!
+//! The way of a text: `lexer` cuts it into tokens, `parser` (a Pratt parser) builds a tree in an arena (`ast`),
+//! `elaborate` decides everything that is known at compile time (parameters, `if` on them, axes) and gives
+//! [`crate::Expr`]s. `define` makes functions of a [`crate::Library`] from definitions, `read` fills one and reads programs with it.
+//! `printer` goes the other way: what it prints parses back to the same graph.
+//!
+//! Every token and tree node carries its [`Span`], so that every error can show its line with a caret under the
+//! place. Hostile text gives an error: texts longer than [`MAX_TEXT`] and nesting deeper than [`MAX_DEPTH`] are
+//! refused, and long chains (`a + a + …`, `x |> f |> f …`) are handled in loops, not by recursion.
+//!
+//! # Grammar
+//!
+//! Precedence from low to high: `|>`; `or`; `and`; `not`; comparisons (which do not chain); `+ -`; `* /`; unary `-`;
+//! `^` (to the right); calls and atoms.
+//!
+//! ```text
+//! program     = definition* ["{"] ["input" names ";"] statements ["}"]
+//! statements  = ("let" name "=" expression ";")* (expression | name "=" expression ("," name "=" expression)*)
+//! block       = "{" statements "}"
+//! expression  = expression "|>" name [ "(" arguments ")" ]      the left side becomes the first argument
+//!             | expression "|>" operator expression             the left side becomes the left operand
+//!             | expression operator expression | "-" expression | "not" expression
+//!             | "if" expression "then" expression "else" expression
+//!             | name "(" arguments ")" | name | number | "[" integers "]" | block | "(" expression ")"
+//! arguments   = [ [name "="] expression ("," [name "="] expression)* ]
+//! definition  = docs ["private"] "fn" name "(" tensors, name [":" type] "=" literal … ")" "=" expression clause*
+//! clause      = "via" expression | "derivative" ["(" name ")"] expression | "alias" names
+//!             | "require" expression ":" text | "parameter_alias" name "=" name | "alternative" "(" names ")"
+//! ```
+//!
+//! Names that are not bound are inputs (in the outermost expression only). A name that is no word of this grammar is
+//! written in backquotes: `` `my input` ``.
+
+mod ast;
+mod carry;
+mod define;
+mod elaborate;
+mod lexer;
+mod limits;
+mod name;
+mod parser;
+mod printer;
+mod program;
+mod read;
+
+pub(crate) use carry::{called, definitions};
+pub(crate) use read::load;
+
+pub use crate::error::{Problem, Span, SyntaxError};
+pub use crate::nearest::nearest;
+pub use limits::{MAX_DEPTH, MAX_TEXT};
+pub use program::IntoProgram;
+pub use read::STANDARD;
