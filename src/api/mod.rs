@@ -19,7 +19,7 @@ mod prepared;
 mod signature;
 mod tile;
 
-pub use builder::{BackendChoice, EngineBuilder, EngineError};
+pub use builder::{BackendChoice, EngineBuilder, EngineError, UnknownBackend};
 pub use engine::{CompileError, Engine};
 pub use error::{CallError, Error};
 pub use explanation::Explanation;

@@ -35,6 +35,28 @@ pub enum Event {
     },
 }
 
+#[cfg(feature = "tracing")]
+impl Event {
+    /// Tells subscribers of the crate `tracing`, with what the event holds as fields.
+    pub(crate) fn trace(&self) {
+        match self {
+            Event::FellBack { pass, error } => {
+                tracing::warn!(target: "fuselet", pass = pass.as_str(), %error, "runs in the interpreter");
+            }
+            Event::Mismatch { pass, backend, operand, element, expected, found } => tracing::error!(
+                target: "fuselet",
+                pass = pass.as_str(),
+                backend = backend.as_str(),
+                operand = operand.as_str(),
+                element,
+                expected,
+                found,
+                "runs in the interpreter: the backend gave other bits",
+            ),
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -26,7 +26,7 @@ impl RowLoops {
     ///
     /// # Safety
     /// The arrays have the layouts the loops are bound to; every element they reach is valid, as
-    /// [`crate::codegen::Code::run`] asks. `scratch` is aligned to cache lines, has [`RowLoops::thread_scratch`] bytes for
+    /// [`crate::codegen::Code::run_in`] asks. `scratch` is aligned to cache lines, has [`RowLoops::thread_scratch`] bytes for
     /// each of [`RowLoops::threads`], and is this call's own.
     pub(crate) unsafe fn run(&self, threads: &Threads, starts: &[*mut u8], scratch: *mut u8) {
         if self.parts == 1 {
@@ -138,7 +138,7 @@ impl Batch<'_> {
                 }
                 finish::reductions(self, stage, count);
                 if let Some(per_row) = &stage.per_row {
-                    per_row.code.run(self.arguments(&per_row.arguments), count, 1);
+                    per_row.code.run_in(self.arguments(&per_row.arguments), count, 1, self.code_scratch());
                 }
             }
         }
@@ -157,6 +157,11 @@ impl Batch<'_> {
     /// A place in scratch.
     pub(super) fn scratch(&self, offset: isize) -> *mut u8 {
         self.scratch.wrapping_offset(offset)
+    }
+
+    /// What code works in; the further threads that share a row have theirs behind it.
+    pub(super) fn code_scratch(&self) -> *mut u8 {
+        self.scratch.wrapping_add(self.loops.code_scratch_at)
     }
 
     /// Bytes of an element.

@@ -68,6 +68,9 @@ pub(crate) struct RowLoops {
     pub(super) scratch_bytes: usize,
     /// Where in scratch the arguments of the current batch are.
     pub(super) arguments_at: usize,
+    /// Where in scratch code works, and how many bytes each of the threads that share a row has there.
+    pub(super) code_scratch_at: usize,
+    pub(super) code_scratch: usize,
     pub(super) stages: Vec<StageCode>,
     /// The segments of all passes along rows.
     pub(super) segments: Vec<Segment>,
@@ -270,6 +273,8 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
         places,
         scratch_bytes,
         arguments_at: scratch_bytes,
+        code_scratch_at: 0,
+        code_scratch: 0,
         stages: Vec::with_capacity(plan.stages.len()),
         segments: Vec::with_capacity(2 * plan.stages.len()),
         arguments: Vec::with_capacity(16),
@@ -277,7 +282,10 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
     });
     Passes { compiler: request.compiler, compiled, kernel: request.kernel, view: &view, loops: &mut loops }.bind();
     let arguments = loops.arguments.len().saturating_mul(size_of::<OperandArgument>());
-    loops.scratch_bytes = scratch_bytes.saturating_add(round_up(arguments));
+    loops.code_scratch_at = scratch_bytes.saturating_add(round_up(arguments));
+    loops.code_scratch = round_up(loops.codes().map(|code| code.scratch_bytes()).max().unwrap_or(0));
+    let code_scratch = loops.code_scratch.saturating_mul(row_parts);
+    loops.scratch_bytes = loops.code_scratch_at.saturating_add(code_scratch);
     Ok(Some(loops))
 }
 
@@ -331,6 +339,13 @@ fn batch_rows(form: Form, row_bytes: usize) -> usize {
 }
 
 impl RowLoops {
+    /// The code of all passes.
+    fn codes(&self) -> impl Iterator<Item = &Arc<dyn Code>> {
+        let per_row = self.stages.iter().filter_map(|stage| stage.per_row.as_ref()).map(|pass| &pass.code);
+        let strips = self.strips.iter().flat_map(|(_, strip)| [&strip.fill, &strip.combine]);
+        self.segments.iter().map(|segment| &segment.code).chain(per_row).chain(strips)
+    }
+
     /// Scratch that one thread needs.
     pub(crate) fn thread_scratch(&self) -> usize {
         self.scratch_bytes
