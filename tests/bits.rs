@@ -8,7 +8,7 @@ mod common;
 
 use common::{Array, Group, Random, SPECIALS, assert_same_bits, groups, groups_on_two_threads, name};
 use fuselet::ir::{Activation, Library};
-use fuselet::{Function, Fusion, ArrayMut, ArrayRef};
+use fuselet::{ArrayMut, ArrayRef, Function, Fusion};
 
 /// The longest array of the dense walk: past two of the longest unrolled steps of any backend.
 const LONGEST: usize = 130;

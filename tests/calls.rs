@@ -9,8 +9,8 @@ use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::ir::shape::ShapeError;
 use fuselet::lane::{LaneOp, Pass};
 use fuselet::{
-    BackendChoice, CallError, CompileError, Dtype, Engine, EngineError, Event, Function, Fusion, Input, Isa, MAX_RANK,
-    Output, Signature, ArrayError, ArrayMut, ArrayRef,
+    ArrayError, ArrayMut, ArrayRef, BackendChoice, CallError, CompileError, Dtype, Engine, EngineError, Event,
+    Function, Fusion, Input, Isa, MAX_RANK, Output, Signature,
 };
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,7 +49,10 @@ fn inputs_are_given_by_name_each_once() {
     assert_eq!(refused("x + y", &[("x", (&x).into()), ("y", (&y).into()), ("z", (&y).into())], &[2]), unknown);
     let repeated = CallError::RepeatedInput { name: "x".into() };
     assert_eq!(refused("x + y", &[("x", (&x).into()), ("y", (&y).into()), ("x", (&x).into())], &[2]), repeated);
-    assert_eq!(refused("1 + 1", &[("x", (&x).into())], &[]), CallError::UnknownInput { name: "x".into(), expected: vec![] });
+    assert_eq!(
+        refused("1 + 1", &[("x", (&x).into())], &[]),
+        CallError::UnknownInput { name: "x".into(), expected: vec![] }
+    );
     let text = refused("x + y", &[("x", (&x).into())], &[2]).to_string();
     assert!(text.contains("`y`") && text.contains("`x`, `y`"), "{text}");
     // In any order.
@@ -290,9 +293,13 @@ fn empty_arrays_and_single_numbers_are_arrays_like_others() {
         let function = engine.compile("gelu(x * scale) + bias").unwrap();
         let none: [f32; 0] = [];
         let mut written: [f32; 0] = [];
-        function.call(&[("x", (&none).into()), ("scale", (&2.0f32).into()), ("bias", (&none).into())], &mut written).unwrap();
+        function
+            .call(&[("x", (&none).into()), ("scale", (&2.0f32).into()), ("bias", (&none).into())], &mut written)
+            .unwrap();
         let mut one = GUARD;
-        function.call(&[("x", (&0.0f32).into()), ("scale", (&2.0f32).into()), ("bias", (&3.5f32).into())], &mut one).unwrap();
+        function
+            .call(&[("x", (&0.0f32).into()), ("scale", (&2.0f32).into()), ("bias", (&3.5f32).into())], &mut one)
+            .unwrap();
         assert_eq!(one, 3.5);
         let shape = [2, 0, 3];
         let found =

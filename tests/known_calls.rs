@@ -1,7 +1,7 @@
 //! Calls of flat arrays, and of arrays laid out like those of an earlier call, take a short way from the second call on: it
 //! must give the bits and the errors of the long way.
 
-use fuselet::{BackendChoice, CallError, Engine, Input, ArrayMut, ArrayRef};
+use fuselet::{ArrayMut, ArrayRef, BackendChoice, CallError, Engine, Input};
 
 const CHAIN: &str = "silu(x * scale + b) * 0.7 + r";
 
@@ -23,7 +23,8 @@ fn later_calls_of_any_length_equal_first_calls_bit_for_bit() {
     // The empty and the one-element call come first: they must not decide about the others.
     for n in [0, 1, 2, 5, 16, 33, 1000] {
         let (x, b, r) = (ramp(n, 0.5), ramp(n, -0.25), ramp(n, 2.0));
-        let inputs: [(&str, ArrayRef<'_>); 4] = [("x", (&x).into()), ("scale", (&1.5f32).into()), ("b", (&b).into()), ("r", (&r).into())];
+        let inputs: [(&str, ArrayRef<'_>); 4] =
+            [("x", (&x).into()), ("scale", (&1.5f32).into()), ("b", (&b).into()), ("r", (&r).into())];
         let mut expected = vec![0.0f32; n];
         engine().compile(CHAIN).expect("it is valid").call(&inputs, &mut expected).expect("the call fits");
         for _ in 0..3 {
@@ -56,11 +57,17 @@ fn transposed_arrays_of_the_same_shape_are_not_taken_for_flat() {
     let transposed = ArrayRef::strided(&data, &[2, 2], &[1, 2], 0).expect("it fits");
     let mut out = [9.0f32; 4];
     for _ in 0..2 {
-        f.call(&[("x", (&straight).into()), ("y", (&straight).into())], &mut ArrayMut::new(&mut out, &[2, 2]).expect("it fits"))
-            .expect("the call fits");
+        f.call(
+            &[("x", (&straight).into()), ("y", (&straight).into())],
+            &mut ArrayMut::new(&mut out, &[2, 2]).expect("it fits"),
+        )
+        .expect("the call fits");
         assert_eq!(out, [0.0; 4]);
-        f.call(&[("x", (&straight).into()), ("y", (&transposed).into())], &mut ArrayMut::new(&mut out, &[2, 2]).expect("it fits"))
-            .expect("the call fits");
+        f.call(
+            &[("x", (&straight).into()), ("y", (&transposed).into())],
+            &mut ArrayMut::new(&mut out, &[2, 2]).expect("it fits"),
+        )
+        .expect("the call fits");
         assert_eq!(out, [0.0, -1.0, 1.0, 0.0]);
     }
 }
@@ -76,7 +83,10 @@ fn errors_are_the_same_after_a_call_that_fitted() {
     let error = |inputs: &[(&str, ArrayRef<'_>)]| f.call(inputs, &mut [0.0f32; 3]).expect_err("the call does not fit");
     assert!(matches!(error(&[("x", (&a).into())]), CallError::MissingInput { .. }));
     assert!(matches!(error(&[("x", (&a).into()), ("z", (&a).into())]), CallError::UnknownInput { .. }));
-    assert!(matches!(error(&[("x", (&a).into()), ("y", (&a).into()), ("y", (&a).into())]), CallError::RepeatedInput { .. }));
+    assert!(matches!(
+        error(&[("x", (&a).into()), ("y", (&a).into()), ("y", (&a).into())]),
+        CallError::RepeatedInput { .. }
+    ));
     assert!(matches!(error(&[("x", (&a).into()), ("y", (&[1.0f64, 2.0, 3.0]).into())]), CallError::Dtype { .. }));
     assert!(matches!(error(&[("x", (&a).into()), ("y", (&[1.0f32, 2.0]).into())]), CallError::Shape(_)));
     assert!(matches!(error(&[("x", (&1.0f32).into()), ("y", (&2.0f32).into())]), CallError::OutputShape { .. }));
@@ -88,7 +98,8 @@ fn errors_are_the_same_after_a_call_that_fitted() {
 fn raw_calls_equal_checked_calls_bit_for_bit() {
     let f = engine().compile(CHAIN).expect("it is valid");
     let (x, b, r, scale) = (ramp(33, 0.5), ramp(33, -0.25), ramp(33, 2.0), 1.5f32);
-    let inputs: [(&str, ArrayRef<'_>); 4] = [("x", (&x).into()), ("scale", (&scale).into()), ("b", (&b).into()), ("r", (&r).into())];
+    let inputs: [(&str, ArrayRef<'_>); 4] =
+        [("x", (&x).into()), ("scale", (&scale).into()), ("b", (&b).into()), ("r", (&r).into())];
     let mut expected = vec![0.0f32; 33];
     f.call(&inputs, &mut expected).expect("the call fits");
     let signature =
@@ -123,7 +134,8 @@ fn layouts_met_before_equal_first_calls_bit_for_bit() {
             let x = padded(&data, rows, columns);
             let bias = ArrayRef::new(&data[5..][..columns], &[columns]).expect("it fits");
             let column = ArrayRef::new(&data[9..][..rows], &[rows, 1]).expect("it fits");
-            let inputs: [(&str, ArrayRef<'_>); 4] = [("x", (&x).into()), ("scale", (&1.5f32).into()), ("b", (&bias).into()), ("r", (&column).into())];
+            let inputs: [(&str, ArrayRef<'_>); 4] =
+                [("x", (&x).into()), ("scale", (&1.5f32).into()), ("b", (&bias).into()), ("r", (&column).into())];
             let shape = [rows, columns];
             let mut expected = vec![0.0f32; rows * columns];
             let fresh = engine().compile(CHAIN).expect("it is valid");
@@ -169,8 +181,11 @@ fn halves_and_transposed_arrays_are_laid_out_anew_where_they_must() {
         for view in &views {
             let call = |f: &fuselet::Function| {
                 let mut out = vec![0.0f32; 32];
-                f.call(&[("x", view), ("y", (&addend).into())], &mut ArrayMut::new(&mut out, &[4, 8]).expect("it fits"))
-                    .expect("the call fits");
+                f.call(
+                    &[("x", view), ("y", (&addend).into())],
+                    &mut ArrayMut::new(&mut out, &[4, 8]).expect("it fits"),
+                )
+                .expect("the call fits");
                 bits(&out)
             };
             assert_eq!(call(&f), call(&engine().compile("glu(x) + y").expect("it is valid")));
@@ -216,7 +231,10 @@ fn errors_are_the_same_after_a_layout_was_met() {
     let error = |result: Result<(), CallError>| result.expect_err("the call does not fit");
     assert!(matches!(error(call(&[("x", (&x).into()), ("y", (&column).into())], &[3, 4])), CallError::Shape(_)));
     assert!(matches!(error(call(&[("x", (&x).into()), ("y", (&row).into())], &[4, 3])), CallError::OutputShape { .. }));
-    assert!(matches!(error(call(&[("x", (&x).into()), ("z", (&row).into())], &[3, 4])), CallError::UnknownInput { .. }));
+    assert!(matches!(
+        error(call(&[("x", (&x).into()), ("z", (&row).into())], &[3, 4])),
+        CallError::UnknownInput { .. }
+    ));
     assert!(matches!(error(call(&[("x", (&x).into())], &[3, 4])), CallError::MissingInput { .. }));
     call(&[("y", (&row).into()), ("x", (&x).into())], &[3, 4]).expect("any order of names fits");
 }

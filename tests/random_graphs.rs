@@ -11,7 +11,7 @@ mod random;
 
 use common::{Array, Random, assert_same_bits, groups, groups_on_two_threads, name};
 use fuselet::ir::Program;
-use fuselet::{BackendChoice, CallError, Engine, Function, Fusion, ArrayMut, ArrayOut, ArrayRef};
+use fuselet::{ArrayMut, ArrayOut, ArrayRef, BackendChoice, CallError, Engine, Function, Fusion};
 use proptest::prelude::*;
 use random::{Lay, Recipe, recipe, recipe_over};
 
@@ -52,13 +52,11 @@ fn repeated(array: &Array, axis: usize) -> Array {
 
 /// Calls a function on laid out inputs, writing to laid out outputs.
 fn call_laid_out(function: &Function, inputs: &[Lay], outputs: &mut [Lay]) -> Result<(), CallError> {
-    let views =
-        inputs.iter().map(|lay| ArrayRef::strided(&lay.data, &lay.shape, &lay.strides, lay.offset).unwrap());
+    let views = inputs.iter().map(|lay| ArrayRef::strided(&lay.data, &lay.shape, &lay.strides, lay.offset).unwrap());
     let names = function.inputs().iter().map(String::as_str);
     let given: Vec<(&str, ArrayRef<'_>)> = names.zip(views).collect();
-    let written = outputs
-        .iter_mut()
-        .map(|lay| ArrayMut::strided(&mut lay.data, &lay.shape, &lay.strides, lay.offset).unwrap());
+    let written =
+        outputs.iter_mut().map(|lay| ArrayMut::strided(&mut lay.data, &lay.shape, &lay.strides, lay.offset).unwrap());
     function.call_many(&given, function.outputs().zip(written.map(ArrayOut::from)))
 }
 

@@ -6,7 +6,7 @@ mod common;
 use common::{Array, Random, assert_same_bits, bits, call_views, engines, groups, name, program};
 use fuselet::ir::ulp::ulp_distance_f32;
 use fuselet::lane::{ACCUMULATOR_LANES, Combine, combine_lanes};
-use fuselet::{BackendChoice, Engine, Fusion, ArrayMut, ArrayRef};
+use fuselet::{ArrayMut, ArrayRef, BackendChoice, Engine, Fusion};
 
 /// The sum as it is defined: in a block of 1024 elements, and in the whole groups of 128 of what is left, fours of elements 32
 /// apart; then fours a quarter apart; then what is left. Fours go to 32 lanes in turn; lanes add up by the fixed tree, all of

@@ -7,7 +7,7 @@ mod common;
 
 use common::{Array, Random, assert_same_bits, call, engines, groups, name, program};
 use fuselet::ir::shape::ShapeError;
-use fuselet::{CallError, Fusion, ArrayMut, ArrayRef};
+use fuselet::{ArrayMut, ArrayRef, CallError, Fusion};
 
 const INF: f32 = f32::INFINITY;
 

@@ -3,7 +3,7 @@
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::lane::{Instruction, LaneOp, OperandArgument, Pass};
-use fuselet::{Engine, Event, ArrayMut, ArrayRef, Verify};
+use fuselet::{ArrayMut, ArrayRef, Engine, Event, Verify};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -49,7 +49,7 @@ impl Backend for Broken {
 }
 
 impl Code for BrokenCode {
-    unsafe fn run(&self, operands: &[OperandArgument], span: usize, outer: usize) {
+    unsafe fn run_in(&self, operands: &[OperandArgument], span: usize, outer: usize, _: *mut u8) {
         // SAFETY (of the whole body): the caller's promise to this very method, kept for parts of its spans.
         match self.0 {
             // SAFETY: as above.

@@ -3,7 +3,7 @@
 //! There is one arena for the process, behind a lock that is held while pages are filled. A block is whole pages. Free
 //! ranges are known by address, so that neighbours join, and by length, so that the shortest that fits is found at once.
 
-use super::CodeMemoryError;
+use super::error::CodeMemoryError;
 use super::pages::{Mapping, page_bytes};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ptr::NonNull;

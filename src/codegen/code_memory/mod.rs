@@ -15,41 +15,19 @@
 //!    dropped; a mapping without code is given back to the system.
 
 mod arena;
+mod error;
 mod instruction_cache;
 mod pages;
 #[cfg(feature = "perf")]
 mod perf_map;
+
+pub use error::CodeMemoryError;
 
 use super::machine_code::MachineCode;
 use crate::lane::OperandArgument;
 use arena::Block;
 use std::fmt;
 use std::sync::Arc;
-use thiserror::Error;
-
-/// Why code could not be made executable.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum CodeMemoryError {
-    /// The system refused memory, or refused to make it executable.
-    #[error(
-        "the system gave no executable memory ({0}); allow it for this process, or use the interpreter \
-         (FUSELET_BACKEND=interpreter)"
-    )]
-    Refused(String),
-    /// There is no way to make this machine see new code.
-    #[error("new code cannot be made visible to the cores of this machine")]
-    UnknownMachine,
-    /// There are no bytes.
-    #[error("there is no code to publish")]
-    Empty,
-    /// The alignment is no power of two, or more than a page.
-    #[error("code cannot be aligned to {alignment} bytes: that is no power of two up to the size of a page")]
-    Alignment {
-        /// What was asked for.
-        alignment: usize,
-    },
-}
 
 /// The calling convention of every compiled pass, whichever backend made it: the operands, the length of the span, the
 /// number of spans.

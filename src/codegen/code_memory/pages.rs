@@ -4,7 +4,8 @@
 //! the system's table whatever it holds, and three while a thread fills some of its pages. (On Linux neighbours merge only
 //! if they belong to one `anon_vma`, which a mapping gets at its first store; that is why one is made right away.)
 
-use super::{CodeMemoryError, instruction_cache};
+use super::error::CodeMemoryError;
+use super::instruction_cache;
 use region::{Allocation, Protection};
 use std::ptr::NonNull;
 

@@ -5,16 +5,19 @@
 //!
 //! - `target`: flags, and what is known of the machine;
 //! - `body`: lane operations as instructions, constants in registers;
-//! - `nest`: the loops around; `tail`: what is left of a span; `accumulator`: lanes of reductions.
+//! - `loops`: the loops around, with `vectors`, the innermost; `tail`: what is left of a span; `accumulator`: lanes of
+//!   reductions; `nest`: what these have in common.
 //!
 //! Code is entered through `vzeroupper` on machines with AVX. Cranelift spills and copies by legacy SSE instructions, which
 //! cost hundreds of cycles each while upper halves of registers are dirty, and nobody knows what ran before.
 
 mod accumulator;
 mod body;
+mod loops;
 mod nest;
 mod tail;
 mod target;
+mod vectors;
 
 use super::backend::{Backend, BackendError, Code};
 use super::code_memory::Executable;
@@ -97,12 +100,12 @@ impl Cranelift {
         if pass.needs_fma() && !self.has_fma() {
             return Err(self.unsupported(pass, "it was lowered for a machine with a fused multiply-add"));
         }
-        if nest::needs_rounding(pass) && !self.target.has_rounding {
+        if loops::needs_rounding(pass) && !self.target.has_rounding {
             return Err(self.unsupported(pass, "rounding to integers needs SSE4.1"));
         }
         let Workshop { context, builder, control } = workshop;
         context.clear();
-        nest::write(&mut context.func, builder, pass, &self.target);
+        loops::write(&mut context.func, builder, pass, &self.target);
         let compiled = context
             .compile(&*self.target.isa, control)
             .map_err(|error| self.unsupported(pass, error.inner.to_string()))?;
@@ -199,7 +202,7 @@ impl Code for CraneliftCode {
 
     fn intermediate(&self) -> Option<String> {
         let mut function = Function::new();
-        nest::write(&mut function, &mut FunctionBuilderContext::new(), &self.pass, &self.target);
+        loops::write(&mut function, &mut FunctionBuilderContext::new(), &self.pass, &self.target);
         Some(function.display().to_string())
     }
 }

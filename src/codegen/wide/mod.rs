@@ -7,8 +7,9 @@
 //!   operation where AVX-512 has it ([`patterns`]);
 //! - [`order`]: where a body is several chains, they are woven together;
 //! - [`schedule`]: how many bodies the main loop interleaves, which constants keep a register;
-//! - [`emit`], [`contiguous`], [`strided`], [`reduce`], [`block`]: operations become instructions, registers being given out by
-//!   [`allocate`], with slots of the [`frame`] for what has none;
+//! - [`emit`], [`contiguous`], [`strided`], [`reduce`], [`block`]: operations become instructions, written by an [`emitter`],
+//!   registers being given out by [`allocate`], with slots of the [`frame`] for what has none ([`registers`] and [`places`]
+//!   say what is where);
 //! - [`loops`]: the function around: entry, main loop, masked tail, the dimension around, exit;
 //! - [`assemble`]: bytes; [`constants`]: the pool behind them; [`target`]: the instruction of each operation.
 //!
@@ -21,12 +22,15 @@ mod block;
 mod constants;
 mod contiguous;
 mod emit;
+mod emitter;
 mod frame;
 mod loops;
 mod machine;
 mod order;
 mod patterns;
+mod places;
 mod reduce;
+mod registers;
 mod schedule;
 mod select;
 mod strided;
