@@ -20,9 +20,7 @@ static REFUSED: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 impl Counting {
     fn is_refused(bytes: usize) -> bool {
-        MEASURING.load(SeqCst)
-            && bytes >= LEAST.load(SeqCst)
-            && REQUESTS.fetch_add(1, SeqCst) >= REFUSED.load(SeqCst)
+        MEASURING.load(SeqCst) && bytes >= LEAST.load(SeqCst) && REQUESTS.fetch_add(1, SeqCst) >= REFUSED.load(SeqCst)
     }
 }
 
@@ -196,9 +194,7 @@ fn ways(function: &Function) -> Vec<Way> {
         ),
         (
             "prepared",
-            Box::new(move |x, y| {
-                checked.call(&[ArrayRef::new(x, &SHAPE).unwrap()], ArrayMut::new(y, &SHAPE).unwrap())
-            }),
+            Box::new(move |x, y| checked.call(&[ArrayRef::new(x, &SHAPE).unwrap()], ArrayMut::new(y, &SHAPE).unwrap())),
         ),
         (
             "prepared, raw",
@@ -262,7 +258,13 @@ fn tiles_take_no_memory() -> Result<(), Error> {
 }
 
 /// What a call must have done for every number of the first request that is refused: all or nothing.
-fn all_or_nothing(context: &str, least: usize, y: &mut [f32], right: &[f32], call: impl Fn(&mut [f32]) -> Result<(), CallError>) {
+fn all_or_nothing(
+    context: &str,
+    least: usize,
+    y: &mut [f32],
+    right: &[f32],
+    call: impl Fn(&mut [f32]) -> Result<(), CallError>,
+) {
     for refused in 0.. {
         y.fill(-7.0);
         let (result, requests) = measured(least, refused, || call(y));
@@ -319,8 +321,11 @@ fn a_new_call_without_memory_for_its_arrays_has_written_nothing() {
             let (column, row) = ([n, 1], [1, n]);
             let outputs = [("a", ArrayMut::new(a, &[]).unwrap().into()), ("b", ArrayMut::new(b, &[]).unwrap().into())];
             engine.release_scratch();
-            let inputs =
-                [("w", (&w).into()), ("x", ArrayRef::new(&x, &column).unwrap()), ("y", ArrayRef::new(&x, &row).unwrap())];
+            let inputs = [
+                ("w", (&w).into()),
+                ("x", ArrayRef::new(&x, &column).unwrap()),
+                ("y", ArrayRef::new(&x, &row).unwrap()),
+            ];
             function.call_many(&inputs, outputs)
         };
         let mut right = [0.0f32; 2];

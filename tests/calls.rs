@@ -12,7 +12,6 @@ use fuselet::{
     ArrayError, ArrayMut, ArrayOut, ArrayRef, BackendChoice, CallError, CompileError, Dtype, Engine, EngineError,
     Event, Function, Fusion, Isa, MAX_RANK, Signature,
 };
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
@@ -579,9 +578,9 @@ fn a_pass_is_compiled_once_however_many_threads_ask() {
                 });
             }
         });
-        let (held, most) = engine.cache_usage();
-        assert!(held >= TEXTS.len() && held < most);
-        assert_eq!(backend.compiled.load(Ordering::Relaxed), held, "one compile for each pass in the cache");
+        let usage = engine.cache_usage();
+        assert!(usage.passes >= TEXTS.len() && usage.bytes < usage.limit);
+        assert_eq!(backend.compiled.load(Ordering::Relaxed), usage.passes, "one compile for each pass in the cache");
     }
 }
 
@@ -601,18 +600,25 @@ fn equal_passes_of_different_expressions_and_shapes_share_code() {
 
 #[test]
 fn the_cache_is_bounded_and_functions_outlive_their_entries() {
-    let (engine, backend) = counting(false, Engine::builder().cache_capacity(NonZeroUsize::new(3).unwrap()));
+    // As many bytes as three such passes take.
+    let (probe, _) = counting(false, Engine::builder());
+    let one = Array::vector(vec![1.0]);
+    for at in 0..3 {
+        call(&probe.compile(format!("x * 3 + {at}")).unwrap(), std::slice::from_ref(&one)).unwrap();
+    }
+    let bytes = probe.cache_usage().bytes;
+    let (engine, backend) = counting(false, Engine::builder().code_cache_bytes(bytes));
     let x = Array::vector(vec![1.0, -2.0, 3.0]);
     let functions: Vec<Function> = (0..10).map(|at| engine.compile(format!("x * 3 + {at}")).unwrap()).collect();
     for round in 0..2 {
         for (at, function) in functions.iter().enumerate() {
             let found = call(function, std::slice::from_ref(&x)).unwrap().remove(0);
             assert_eq!(found.data, [3.0 + at as f32, -6.0 + at as f32, 9.0 + at as f32]);
-            assert!(engine.cache_usage().0 <= 3);
+            assert!(engine.cache_usage().passes <= 3 && engine.cache_usage().bytes <= bytes);
         }
         assert_eq!(backend.compiled.load(Ordering::Relaxed), 10, "round {round}: a function keeps its code");
     }
-    assert_eq!(engine.cache_usage(), (3, 3));
+    assert_eq!(engine.cache_usage().passes, 3);
     // The entry is gone, so a new function of the same expression compiles again; the newest is still there.
     call(&engine.compile("x * 3 + 0").unwrap(), std::slice::from_ref(&x)).unwrap();
     assert_eq!(backend.compiled.load(Ordering::Relaxed), 11);

@@ -49,7 +49,7 @@ impl Backend for Broken {
 }
 
 impl Code for BrokenCode {
-    unsafe fn run(&self, operands: &[OperandArgument], span: usize, outer: usize) {
+    unsafe fn run_in(&self, operands: &[OperandArgument], span: usize, outer: usize, _: *mut u8) {
         // SAFETY (of the whole body): the caller's promise to this very method, kept for parts of its spans.
         match self.0 {
             // SAFETY: as above.

@@ -256,7 +256,7 @@ pub fn refuse_unused(inputs: &[String], values: &[(String, Array)]) -> Result<()
     match values.iter().find(|(name, _)| !inputs.contains(name)) {
         None => Ok(()),
         Some((name, _)) => {
-            let nearest = fuselet::ir::syntax::nearest(name, inputs.iter().map(String::as_str));
+            let nearest = fuselet::ir::language::nearest(name, inputs.iter().map(String::as_str));
             Err(fuselet::CallError::UnknownInput { name: name.clone(), nearest, expected: inputs.to_vec() }.into())
         }
     }

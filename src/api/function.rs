@@ -142,8 +142,7 @@ impl Function {
                 Some(Some(flat)) if in_place.as_ref().is_none_or(|in_place| flat.allows(in_place)) => {
                     // SAFETY: the views borrow their arrays through the call; they are of the loop's kind, and overlap only
                     // as the plan allows.
-                    unsafe { flat.run(inner.engine.resources(), arrays, elements) };
-                    return Ok(());
+                    return Ok(unsafe { flat.run(inner.engine.resources(), arrays, elements) }?);
                 }
                 Some(_) => {}
                 None => new_kind = Some(kind),

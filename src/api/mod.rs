@@ -22,7 +22,7 @@ mod prepared;
 mod signature;
 mod tile;
 
-pub use builder::{BackendChoice, EngineBuilder};
+pub use builder::{BackendChoice, EngineBuilder, UnknownBackend};
 pub use engine::Engine;
 pub use error::{CallError, CompileError, EngineError, Error};
 pub use explanation::Explanation;

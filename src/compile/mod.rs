@@ -13,11 +13,12 @@ pub use cache::CacheUsage;
 pub use event::Event;
 pub(crate) use event::Subscriber;
 
-use crate::codegen::{Backend, Code, interpreter::Interpreter};
+use crate::codegen::{Backend, BackendError, Code, interpreter::Interpreter};
 use crate::lane::Pass;
 use cache::CodeCache;
 use smallvec::SmallVec;
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -146,13 +147,27 @@ impl Compiler {
         {
             panic!("lowering made an invalid pass, which is a defect of this library: {error}");
         }
-        match self.backend.compile(pass) {
+        match self.compile_in_backend(pass) {
             Ok(code) => self.verified(Compiled { pass: pass.clone(), code, backend: self.backend.name() }, events),
             Err(error) => {
                 events.push(Event::FellBack { pass: pass.name.clone(), error });
                 self.interpret(pass)
             }
         }
+    }
+
+    /// The backend's code. A backend that panics has failed like one that says so: no defect of a code generator reaches
+    /// whoever calls a function. (Backends keep nothing of a compilation that did not come to its end.)
+    fn compile_in_backend(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {
+        catch_unwind(AssertUnwindSafe(|| self.backend.compile(pass))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let reason = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+            Err(BackendError::Panicked {
+                backend: self.backend.name(),
+                pass: pass.name.clone(),
+                reason: reason.to_owned(),
+            })
+        })
     }
 
     /// The code itself, or the interpreter's where probes tell them apart.
@@ -185,6 +200,8 @@ impl Compiler {
     /// Tells of an event. No lock may be held: whoever is told may call the engine.
     pub(crate) fn report(&self, event: &Event) {
         log::log!(event.level(), "{event}");
+        #[cfg(feature = "tracing")]
+        event.trace();
         if let Some(subscriber) = &self.subscriber {
             subscriber(event);
         }

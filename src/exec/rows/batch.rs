@@ -47,6 +47,11 @@ impl Batch<'_> {
         self.scratch.wrapping_offset(offset)
     }
 
+    /// What code works in; the further threads that share a row have theirs behind it.
+    pub(super) fn code_scratch(&self) -> *mut u8 {
+        self.scratch.wrapping_add(self.loops.code_scratch_at)
+    }
+
     /// Bytes of an element.
     pub(super) fn size(&self) -> usize {
         self.loops.dtype.size()

@@ -124,6 +124,8 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
         places,
         scratch_bytes,
         arguments_at: scratch_bytes,
+        code_scratch_at: 0,
+        code_scratch: 0,
         stages: Vec::with_capacity(plan.stages.len()),
         segments: Vec::with_capacity(2 * plan.stages.len()),
         arguments: Vec::with_capacity(16),
@@ -132,7 +134,10 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
     Passes { compiler: request.compiler, compiled, kernel: request.kernel, geometry: &geometry, loops: &mut loops }
         .bind();
     let arguments = loops.arguments.len().saturating_mul(size_of::<OperandArgument>());
-    loops.scratch_bytes = scratch_bytes.saturating_add(round_up(arguments));
+    loops.code_scratch_at = scratch_bytes.saturating_add(round_up(arguments));
+    loops.code_scratch = round_up(loops.codes().map(|code| code.scratch_bytes()).max().unwrap_or(0));
+    let code_scratch = loops.code_scratch.saturating_mul(row_parts);
+    loops.scratch_bytes = loops.code_scratch_at.saturating_add(code_scratch);
     Ok(Some(loops))
 }
 

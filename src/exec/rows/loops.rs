@@ -38,6 +38,9 @@ pub(crate) struct RowLoops {
     pub(super) scratch_bytes: usize,
     /// Where in scratch the arguments of the current batch are.
     pub(super) arguments_at: usize,
+    /// Where in scratch code works, and how many bytes each of the threads that share a row has there.
+    pub(super) code_scratch_at: usize,
+    pub(super) code_scratch: usize,
     pub(super) stages: Vec<StageCode>,
     /// The segments of all passes along rows.
     pub(super) segments: Vec<Segment>,
@@ -137,6 +140,13 @@ pub(super) struct Segment {
 }
 
 impl RowLoops {
+    /// The code of all passes.
+    pub(super) fn codes(&self) -> impl Iterator<Item = &Arc<dyn Code>> {
+        let per_row = self.stages.iter().filter_map(|stage| stage.per_row.as_ref()).map(|pass| &pass.code);
+        let strips = self.strips.iter().flat_map(|(_, strip)| [&strip.fill, &strip.combine]);
+        self.segments.iter().map(|segment| &segment.code).chain(per_row).chain(strips)
+    }
+
     /// Scratch that one thread needs.
     pub(crate) fn thread_scratch(&self) -> usize {
         self.scratch_bytes

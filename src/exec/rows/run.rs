@@ -19,7 +19,7 @@ impl RowLoops {
     ///
     /// # Safety
     /// The arrays have the layouts the loops are bound to; every element they reach is valid, as
-    /// [`crate::codegen::Code::run`] asks. `scratch` is aligned to cache lines, has [`RowLoops::thread_scratch`] bytes for
+    /// [`crate::codegen::Code::run_in`] asks. `scratch` is aligned to cache lines, has [`RowLoops::thread_scratch`] bytes for
     /// each of [`RowLoops::threads`], and is this call's own.
     pub(crate) unsafe fn run(&self, threads: &Threads, starts: &[*mut u8], scratch: *mut u8) {
         if self.parts == 1 {

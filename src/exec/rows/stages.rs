@@ -23,7 +23,7 @@ pub(super) unsafe fn run(batch: &Batch<'_>, count: usize) {
             }
             finish::reductions(batch, stage, count);
             if let Some(per_row) = &stage.per_row {
-                per_row.code.run(batch.arguments(&per_row.arguments), count, 1);
+                per_row.code.run_in(batch.arguments(&per_row.arguments), count, 1, batch.code_scratch());
             }
         }
     }
