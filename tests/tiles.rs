@@ -33,7 +33,7 @@ impl Padded {
     fn new(array: &Array, gap: usize) -> Padded {
         let columns = array.shape.last().copied().unwrap_or(1);
         let row = columns + gap;
-        let rows = if columns == 0 { 0 } else { array.data.len() / columns };
+        let rows = array.data.len().checked_div(columns).unwrap_or(0);
         let mut memory = vec![GUARD; rows * row + 3];
         for (at, value) in array.data.iter().enumerate() {
             memory[1 + at / columns * row + at % columns] = *value;
