@@ -5,7 +5,7 @@ use super::function::Function;
 use super::signature::Signature;
 use crate::array::{ArrayLayout, OwnedLayout};
 use crate::codegen::Code;
-use crate::codegen::scratch::{STACK_BYTES, run_on_stack};
+use crate::codegen::stack::{STACK_BYTES, run_on_stack};
 use crate::codegen::write::{Form, OperandBinding};
 use crate::exec::compiled::{Layouts, Position};
 use crate::exec::float_mode::FloatMode;

@@ -22,7 +22,8 @@ pub mod isa;
 pub mod machine_code;
 #[cfg(any(feature = "cranelift", all(feature = "wide", target_arch = "x86_64")))]
 mod native;
-pub(crate) mod scratch;
+mod scratch;
+pub(crate) mod stack;
 #[cfg(all(feature = "wide", target_arch = "x86_64"))]
 pub mod wide;
 pub(crate) mod write;

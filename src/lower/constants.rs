@@ -8,7 +8,7 @@
 //! Folding is lowering: the node's own lane ops on constant lanes, which [`LaneBuilder`] evaluates one by one, in the dtype of
 //! the arithmetic and with the multiply-add of the machine. So a folded constant has the bits that code would compute.
 
-use super::lower_node;
+use super::node::lower_node;
 use crate::array::Dtype;
 use crate::lane::{LaneBuilder, Value};
 use fuselet_ir::{Graph, Kind, Node, NodeId, Op};
