@@ -424,7 +424,7 @@ impl<'a> Elaborator<'a> {
             };
             return self.fail(problem, self.span(id));
         }
-        if let Err(problem) = activation.validate() {
+        if let Err(problem) = activation.settle(self.budget) {
             return self.fail(Problem::Activation(problem), self.span(id));
         }
         Ok(Term::Expr(activation.call(complete)))

@@ -49,6 +49,6 @@ pub(crate) use read::load;
 
 pub use crate::error::{Problem, Span, SyntaxError};
 pub use crate::nearest::nearest;
-pub use limits::{MAX_DEPTH, MAX_TEXT};
+pub use limits::{MAX_AXES, MAX_DEPTH, MAX_PARAMETERS, MAX_TEXT};
 pub use program::IntoProgram;
 pub use read::STANDARD;

@@ -6,7 +6,7 @@ use super::ast::{
     ArgumentAst, Ast, AstId, DefinitionAst, DerivativeAst, Infix, ParameterAst, ProgramAst, RequirementAst, Tree,
 };
 use super::lexer::{self, Token};
-use super::limits::MAX_DEPTH;
+use super::limits::{MAX_AXES, MAX_DEPTH, MAX_PARAMETERS};
 use crate::error::{Problem, Span, SyntaxError};
 use crate::graph::Graph;
 use crate::library::ParameterType;
@@ -124,6 +124,11 @@ impl Parser {
 
     fn fail<T>(&self, problem: Problem, span: Span) -> Parsed<T> {
         Err(SyntaxError::new(problem, span, &self.text))
+    }
+
+    /// Refuses one more where there are `count` already.
+    fn bounded(&self, count: usize, limit: usize, what: &'static str) -> Parsed<()> {
+        if count < limit { Ok(()) } else { self.fail(Problem::TooMany { what, limit }, self.span()) }
     }
 
     fn expected(&self, what: &str) -> SyntaxError {
@@ -342,6 +347,7 @@ impl Parser {
         let mut items = Vec::new();
         while !self.take("]") {
             let start = self.span();
+            self.bounded(items.len(), MAX_AXES, "axes in a list")?;
             let sign = if self.take("-") { "-" } else { "" };
             let place = self.span();
             // From the text: an axis may need all bits of an i64.
@@ -390,6 +396,8 @@ impl Parser {
         let mut tensors = Vec::new();
         let mut parameters: Vec<ParameterAst> = Vec::new();
         while !self.take(")") {
+            self.bounded(tensors.len(), MAX_PARAMETERS, "tensors of a function")?;
+            self.bounded(parameters.len(), MAX_PARAMETERS, "parameters of a function")?;
             let (name, span) = self.name("a parameter")?;
             if tensors.iter().any(|(known, _)| *known == name) || parameters.iter().any(|known| known.name == name) {
                 return self.fail(Problem::RepeatedName { name, what: "parameters" }, span);
@@ -490,6 +498,7 @@ impl Parser {
             self.next();
             self.expect("(")?;
             while !self.take(")") {
+                self.bounded(ast.parameters.len(), MAX_PARAMETERS, "parameters of a function")?;
                 let (name, span) = self.name("a parameter")?;
                 if ast.tensors.iter().any(|(known, _)| *known == name)
                     || ast.parameters.iter().any(|known| known.name == name)
@@ -540,6 +549,7 @@ impl Parser {
                 }
             }
             "require" => {
+                self.bounded(ast.requirements.len(), MAX_PARAMETERS, "requirements of a function")?;
                 self.next();
                 let condition = self.expression(0)?;
                 self.expect(":")?;
@@ -550,6 +560,7 @@ impl Parser {
                 ast.requirements.push(RequirementAst { condition, message });
             }
             "parameter_alias" => {
+                self.bounded(ast.parameter_aliases.len(), MAX_PARAMETERS, "other names of parameters")?;
                 self.next();
                 let (alias, span) = self.name("another name of a parameter")?;
                 self.expect("=")?;
