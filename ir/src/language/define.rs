@@ -2,7 +2,8 @@
 //! library function.
 
 use super::ast::{AstId, DefinitionAst, DerivativeAst, RequirementAst};
-use super::elaborate::{Elaborator, Term, builtin_names, is_builtin};
+use super::builtin::{builtin_names, is_builtin};
+use super::elaborate::{Elaborator, Term};
 use super::parser::Source;
 use crate::error::{ActivationError, Problem, Span, SyntaxError};
 use crate::expr::{Budget, Expr};
