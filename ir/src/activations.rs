@@ -507,7 +507,7 @@ activations! {
     /// use fuselet_ir::{Expr, activations};
     /// let (x, gamma, beta) = (Expr::input("x"), Expr::input("gamma"), Expr::input("beta"));
     /// let y = activations::layer_norm().epsilon(1e-6).apply(&x) * gamma + beta;
-    /// assert_eq!(y.to_string(), "layer_norm(x, epsilon = 0.000001) * gamma + beta");
+    /// assert_eq!(y.to_string(), "layer_norm(x, epsilon = 1e-6) * gamma + beta");
     /// ```
     layer_norm => LayerNorm {
         /// One axis (−1), a list of axes, or none for all.
@@ -523,7 +523,7 @@ activations! {
     /// ```
     /// use fuselet_ir::{Expr, activations};
     /// let y = activations::rms_norm().axis(-1).epsilon(1e-6).apply(&Expr::input("x")) * Expr::input("gamma");
-    /// assert_eq!(y.to_string(), "rms_norm(x, epsilon = 0.000001) * gamma");
+    /// assert_eq!(y.to_string(), "rms_norm(x, epsilon = 1e-6) * gamma");
     /// ```
     rms_norm => RmsNorm {
         /// One axis (−1), a list of axes, or none for all.

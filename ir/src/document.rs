@@ -1,7 +1,7 @@
 //! Activations, expressions and programs as parts of documents, by serde.
 //!
 //! An activation is written as a [config](crate::keras), an expression and a program as text of the
-//! [language](crate::language); a graph has a [form of its own](crate::json). Functions that are not of the standard
+//! [the language](crate::language); a graph has a [form of its own](crate::json). Functions that are not of the standard
 //! library travel with their definitions, so whatever is written is read back by `Deserialize`, in any process.
 //!
 //! A document that a person wrote may also use functions of the embedding program's library by name. `Deserialize` knows

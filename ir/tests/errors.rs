@@ -97,7 +97,7 @@ fn errors_are_debugged_as_they_are_displayed() {
     assert_eq!(format!("{error:?}"), "unknown function `gelou`\n  │ gelou(x)\n  │ ^^^^^ did you mean `gelu`?");
     let Error::Syntax(syntax) = &error else { panic!("{error}") };
     same(syntax);
-    same(&library.activation("relu").unwrap().with("max_value", "x".is_empty()).validate().unwrap_err());
+    same(&library.activation("relu").unwrap().with("max_value", false).validate().unwrap_err());
     same(&library.get("gelou").unwrap_err());
     same(&library.deserialize(&parse_config("3").unwrap(), &CustomObjects::new()).unwrap_err());
     same(&json::from_str("{").unwrap_err());

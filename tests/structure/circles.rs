@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 type File = String;
 
 /// What one file takes from another: a name and its line.
-type Reason = (String, usize);
+pub type Reason = (String, usize);
 
 /// Which file uses which, and why.
 #[derive(Debug)]
@@ -73,6 +73,13 @@ impl Uses {
     /// Whether one file uses another.
     pub fn has(&self, user: &str, used: &str) -> bool {
         self.of_file(user).any(|file| file == used)
+    }
+
+    /// Every use: who uses, what is used, and why.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str, &Reason)> {
+        self.edges
+            .iter()
+            .flat_map(|(user, used)| used.iter().map(move |(used, why)| (user.as_str(), used.as_str(), why)))
     }
 
     fn of_file(&self, user: &str) -> impl Iterator<Item = &File> {

@@ -70,6 +70,14 @@ pub enum Problem {
         /// The limit.
         limit: usize,
     },
+    /// Too many of one kind.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// A function nobody defined.
     #[error("unknown function `{name}`")]
     UnknownFunction {

@@ -86,6 +86,9 @@ impl From<Expr> for Program {
     }
 }
 
+/// How many bytes of labels cost as much as a step of the expansion.
+const LABEL_BYTES_A_STEP: usize = 32;
+
 /// Adds expressions to a graph.
 struct GraphBuilder<'g> {
     graph: &'g mut Graph,
@@ -144,7 +147,12 @@ impl GraphBuilder<'_> {
         // `linear` of an input is the input: nothing was computed that could carry a name.
         let computes = !matches!(self.graph.node(id), Node::Input(_) | Node::Constant(_));
         if outermost && computes && !arguments.contains(&id) {
-            self.graph.set_label(id, call.to_string(), arguments);
+            let text = call.to_string();
+            // The text is kept for every call, and a short alias may stand for a long name.
+            if !self.budget.spend(text.len() / LABEL_BYTES_A_STEP) {
+                return Err(Error::TooLarge { limit: Budget::STEPS });
+            }
+            self.graph.set_label(id, text, arguments);
         }
         Ok(id)
     }

@@ -12,6 +12,8 @@ pub struct Graph {
     nodes: Vec<Node>,
     ids: FxHashMap<Node, NodeId>,
     inputs: Vec<String>,
+    /// The places of inputs by their names.
+    places: FxHashMap<String, u32>,
     outputs: Vec<Output>,
     labels: BTreeMap<NodeId, Label>,
 }
@@ -37,12 +39,18 @@ impl Graph {
             // The first of two equal nodes is the one that is found; the verifier refuses the other.
             ids.entry(node.clone()).or_insert(NodeId::from_index(index));
         }
-        Graph { nodes, ids, inputs, outputs, labels: labels.into_iter().collect() }
+        let labels = labels.into_iter().collect();
+        Graph { nodes, ids, outputs, labels, ..Graph::with_inputs(inputs) }
     }
 
     /// A graph of no nodes that declares these inputs, for rebuilding a graph in place of another.
     pub(crate) fn with_inputs(inputs: Vec<String>) -> Graph {
-        Graph { inputs, ..Graph::default() }
+        let mut places = FxHashMap::default();
+        for (name, place) in inputs.iter().zip(0..) {
+            // The first of two of one name is the one that is found; the verifier refuses the other.
+            places.entry(name.clone()).or_insert(place);
+        }
+        Graph { inputs, places, ..Graph::default() }
     }
 
     /// The nodes, arguments before users.
@@ -111,11 +119,16 @@ impl Graph {
 
     /// The input of this name, declared if it is new.
     pub fn input(&mut self, name: &str) -> NodeId {
-        let index = self.inputs.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.inputs.push(name.to_owned());
-            self.inputs.len() - 1
-        });
-        self.add(Node::Input(u32::try_from(index).expect("a graph has fewer than 2^32 inputs")))
+        let place = match self.places.get(name) {
+            Some(place) => *place,
+            None => {
+                let place = u32::try_from(self.inputs.len()).expect("a graph has fewer than 2^32 inputs");
+                self.inputs.push(name.to_owned());
+                self.places.insert(name.to_owned(), place);
+                place
+            }
+        };
+        self.add(Node::Input(place))
     }
 
     /// A number.

@@ -8,7 +8,7 @@ use crate::op::{Op, Reduction};
 pub struct NodeId(u32);
 
 impl NodeId {
-    /// The node's place in [`Graph::nodes`].
+    /// The node's place in [`Graph::nodes`](crate::Graph::nodes).
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -78,7 +78,7 @@ pub enum Half {
 /// What a node computes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Node {
-    /// The input at this place of [`Graph::inputs`].
+    /// The input at this place of [`Graph::inputs`](crate::Graph::inputs).
     Input(u32),
     /// A number: float64 bits, so that NaN payloads and −0 are kept apart.
     Constant(u64),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Activations by the names a config may use for them; they are looked up before the library.
 pub type CustomObjects = BTreeMap<String, Activation>;
 
-/// What [`Library::get`] takes: nothing (`linear`), a name, a config, or an activation.
+/// What [`Library::get`](crate::Library::get) takes: nothing (`linear`), a name, a config, or an activation.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Identifier<'a> {

@@ -2,7 +2,8 @@
 //! library function.
 
 use super::ast::{AstId, DefinitionAst, DerivativeAst, RequirementAst};
-use super::elaborate::{Elaborator, Term, builtin_names, is_builtin};
+use super::builtin::{builtin_names, is_builtin};
+use super::elaborate::{Elaborator, Term};
 use super::parser::Source;
 use crate::error::{ActivationError, Problem, Span, SyntaxError};
 use crate::expr::{Budget, Expr};
@@ -42,12 +43,13 @@ struct Defined {
     callees: Arc<Callees>,
 }
 
-/// Checks a parsed definition and binds the functions it calls.
+/// Checks a parsed definition and binds the functions it calls. The definitions of one text share a budget.
 pub(super) fn define(
     source: &Arc<Source>,
     ast: DefinitionAst,
     scope: &dyn Functions,
     standard: bool,
+    budget: &mut Budget,
 ) -> Result<Arc<Function>, SyntaxError> {
     let name_span = ast.name_span;
     let fail = |problem, span| Err(SyntaxError::new(problem, span, &source.text));
@@ -88,7 +90,7 @@ pub(super) fn define(
         let problem = Problem::Definition(format!("more than {MAX_HEIGHT} functions call one another in a row"));
         return fail(problem, name_span);
     };
-    check(&function, name_span, source)?;
+    check(&function, name_span, source, budget)?;
     Ok(Arc::new(function))
 }
 
@@ -113,18 +115,19 @@ fn callees(source: &Source, ast: &DefinitionAst, scope: &dyn Functions) -> Resul
 }
 
 /// Elaborates everything once with the defaults, so that mistakes show where they are made.
-fn check(function: &Function, name_span: Span, source: &Source) -> Result<(), SyntaxError> {
-    let mut budget = Budget::new();
+fn check(function: &Function, name_span: Span, source: &Source, budget: &mut Budget) -> Result<(), SyntaxError> {
     let defaults: Vec<Value> = function.parameters().iter().map(|parameter| parameter.default.clone()).collect();
     for part in [Part::Definition, Part::Form, Part::Derivative] {
-        function.body(part, &defaults, &mut budget)?;
+        function.body(part, &defaults, budget)?;
     }
     let refused = |problem| SyntaxError::new(Problem::Activation(problem), name_span, &source.text);
-    function.require(&defaults).map_err(refused)
+    function.require(&defaults, budget).map_err(refused)
 }
 
 impl Defined {
     fn elaborator<'a>(&'a self, values: &[Value], budget: &'a mut Budget) -> Elaborator<'a> {
+        // Binding is work too; where nothing is left, the elaborator says so at its first step.
+        budget.spend(values.len());
         let mut elaborator = Elaborator::new(&self.source, &*self.callees, budget, false);
         for (parameter, value) in self.parameters.iter().zip(values) {
             elaborator.bind(parameter, Term::Constant(value.clone()));
@@ -169,21 +172,48 @@ impl Body for Defined {
         self.derivative.as_ref().and_then(|derivative| derivative.cotangent.as_deref())
     }
 
-    fn require(&self, values: &[Value]) -> Result<(), ActivationError> {
+    fn require(&self, values: &[Value], budget: &mut Budget) -> Result<(), ActivationError> {
+        if self.requirements.is_empty() {
+            return Ok(());
+        }
+        let mut elaborator = self.elaborator(values, budget);
         for requirement in &self.requirements {
-            let mut budget = Budget::new();
-            match self.elaborator(values, &mut budget).decided(requirement.condition) {
+            match elaborator.decided(requirement.condition) {
                 Ok(true) => {}
                 Ok(false) => {
-                    let mut message = requirement.message.clone();
-                    for (parameter, value) in self.parameters.iter().zip(values) {
-                        message = message.replace(&format!("{{{parameter}}}"), &value.to_string());
-                    }
-                    return Err(ActivationError::Refused { activation: self.name.clone(), message });
+                    let (activation, message) = (self.name.clone(), self.message(&requirement.message, values));
+                    return Err(ActivationError::Refused { activation, message });
                 }
                 Err(error) => return Err(ActivationError::Body(error)),
             }
         }
         Ok(())
+    }
+}
+
+impl Defined {
+    /// A message with the values of the parameters that it names in braces.
+    fn message(&self, text: &str, values: &[Value]) -> String {
+        let mut message = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(open) = rest.find('{') {
+            message.push_str(&rest[..open]);
+            rest = &rest[open..];
+            let name =
+                rest[1..].find(['{', '}']).filter(|end| rest[1 + end..].starts_with('}')).map(|end| &rest[1..=end]);
+            let place = name.and_then(|name| self.parameters.iter().position(|parameter| parameter == name));
+            match (name, place) {
+                (Some(name), Some(place)) => {
+                    message.push_str(&values[place].to_string());
+                    rest = &rest[name.len() + 2..];
+                }
+                _ => {
+                    message.push('{');
+                    rest = &rest[1..];
+                }
+            }
+        }
+        message.push_str(rest);
+        message
     }
 }

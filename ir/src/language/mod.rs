@@ -1,6 +1,6 @@
 //! The language: text to expressions, and graphs back to text.
 //!
-//! The way of a text: `lexer` cuts it into tokens, `parser` (a Pratt parser) builds a tree in an arena (`ast`),
+//! The way of a text: `lexer` cuts it into tokens, `parser` (with `expression`, a Pratt parser, and `definition`) builds a tree in an arena (`ast`),
 //! `elaborate` decides everything that is known at compile time (parameters, `if` on them, axes) and gives
 //! [`crate::Expr`]s. `define` makes functions of a [`crate::Library`] from definitions, `read` fills one and reads programs with it.
 //! `printer` goes the other way: what it prints parses back to the same graph.
@@ -33,13 +33,20 @@
 //! written in backquotes: `` `my input` ``.
 
 mod ast;
+mod builtin;
+mod calls;
 mod carry;
+mod cursor;
 mod define;
+mod definition;
 mod elaborate;
+mod expression;
 mod lexer;
 mod limits;
+mod listing;
 mod name;
 mod parser;
+mod power;
 mod printer;
 mod program;
 mod read;
@@ -49,6 +56,6 @@ pub(crate) use read::load;
 
 pub use crate::error::{Problem, Span, SyntaxError};
 pub use crate::nearest::nearest;
-pub use limits::{MAX_DEPTH, MAX_TEXT};
+pub use limits::{MAX_AXES, MAX_DEPTH, MAX_PARAMETERS, MAX_TEXT};
 pub use program::IntoProgram;
 pub use read::STANDARD;

@@ -9,6 +9,7 @@ use crate::error::{ActivationError, Error, Problem, SyntaxError};
 use crate::expr::{Budget, Expr, Program};
 use crate::graph::Graph;
 use crate::library::{Activation, Callees, Function, Library, Table};
+use rustc_hash::FxHashSet;
 use std::any::Any;
 use std::sync::{Arc, LazyLock};
 
@@ -30,11 +31,13 @@ fn add_text(table: &mut Table, text: &str, standard: bool) -> Result<Vec<Arc<Fun
     let source = Arc::new(source);
     let mut private = Callees::new();
     let mut added: Vec<Arc<Function>> = Vec::new();
+    let mut names = FxHashSet::default();
+    let mut budget = Budget::new();
     for ast in definitions {
         let span = ast.name_span;
-        let function = define(&source, ast, &Scope { private: &private, table }, standard)?;
+        let function = define(&source, ast, &Scope { private: &private, table }, standard, &mut budget)?;
         let name = function.name();
-        if added.iter().any(|other| other.name() == name) || private.contains_key(name) {
+        if !names.insert(name.to_owned()) {
             let problem = Problem::RepeatedName { name: name.to_owned(), what: "functions" };
             return Err(SyntaxError::new(problem, span, &source.text));
         }
@@ -54,9 +57,10 @@ pub(crate) fn load(text: &str) -> Result<Callees, SyntaxError> {
     let (source, definitions) = parser::definitions(text)?;
     let source = Arc::new(source);
     let mut functions = Callees::new();
+    let mut budget = Budget::new();
     for definition in definitions {
         let scope = Scope { private: &functions, table: &STANDARD_TABLE };
-        let function = define(&source, definition, &scope, false)?;
+        let function = define(&source, definition, &scope, false, &mut budget)?;
         for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
             functions.insert(name.to_owned(), Arc::clone(&function));
         }
@@ -143,8 +147,9 @@ fn with_definitions(
         return Ok(table);
     }
     let mut extended = Table::clone(&table);
+    let mut budget = Budget::new();
     for definition in definitions {
-        let function = define(source, definition, &Scope { private, table: &extended }, false)?;
+        let function = define(source, definition, &Scope { private, table: &extended }, false, &mut budget)?;
         if function.is_private() {
             private.insert(function.name().to_owned(), function);
         } else {

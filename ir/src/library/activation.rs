@@ -5,6 +5,7 @@ use crate::error::ActivationError;
 use crate::expr::{Budget, Call, Expr, Meaning};
 use crate::nearest::nearest;
 use crate::value::Value;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,15 +21,16 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Activation {
     function: Arc<Function>,
-    /// What was given, by the place of the parameter.
-    given: Vec<Option<Value>>,
+    /// What was given, by the place of the parameter. A call keeps no more than what its text says.
+    given: BTreeMap<usize, Value>,
+    /// Whether the parameters are known to be valid.
+    valid: bool,
     problem: Option<Box<ActivationError>>,
 }
 
 impl Activation {
     pub(crate) fn new(function: Arc<Function>) -> Activation {
-        let given = vec![None; function.parameters().len()];
-        Activation { function, given, problem: None }
+        Activation { function, given: BTreeMap::new(), valid: false, problem: None }
     }
 
     /// The same with one parameter set. A mistake (no such parameter, a wrong value) is reported by
@@ -39,13 +41,14 @@ impl Activation {
             && self.function.parameters()[place].name == parameter
         {
             // A setter called again replaces; only another name of the parameter can contradict.
-            self.given[place] = None;
+            self.given.remove(&place);
         }
         self.set(parameter, value.into());
         self
     }
 
     pub(crate) fn set(&mut self, parameter: &str, value: Value) {
+        self.valid = false;
         if let Err(problem) = self.try_set(parameter, value) {
             self.problem.get_or_insert(Box::new(problem));
         }
@@ -61,13 +64,13 @@ impl Activation {
             let parameter = parameter.to_owned();
             return Err(ActivationError::Type { activation, parameter, expected, found: value.describe() });
         }
-        match &self.given[place] {
+        match self.given.get(&place) {
             Some(first) if *first != value => {
                 let parameter = self.function.parameters()[place].name.clone();
                 Err(ActivationError::Conflict { activation, parameter, first: first.clone(), second: value })
             }
             _ => {
-                self.given[place] = Some(value);
+                self.given.insert(place, value);
                 Ok(())
             }
         }
@@ -79,26 +82,40 @@ impl Activation {
 
     /// Whether name and parameters are valid (finite numbers, and what the function requires of them).
     pub fn validate(&self) -> Result<(), ActivationError> {
+        self.validate_within(&mut Budget::new())
+    }
+
+    /// [`Activation::validate`], remembered: the parameters are not looked at again.
+    pub(crate) fn settle(&mut self, budget: &mut Budget) -> Result<(), ActivationError> {
+        self.validate_within(budget)?;
+        self.valid = true;
+        Ok(())
+    }
+
+    fn validate_within(&self, budget: &mut Budget) -> Result<(), ActivationError> {
+        if self.valid {
+            return Ok(());
+        }
         if let Some(problem) = &self.problem {
             return Err((**problem).clone());
         }
         let function = &self.function;
-        let is_given = |place: &usize| self.given[*place].as_ref().is_some_and(|value| *value != Value::None);
-        let places = || 0..self.given.len();
-        if places().any(|place| function.is_alternative(place) && is_given(&place)) {
+        let is_given = |place: usize| self.given.get(&place).is_some_and(|value| *value != Value::None);
+        let places = || 0..function.parameters().len();
+        if places().any(|place| function.is_alternative(place) && is_given(place)) {
             let activation = function.name().to_owned();
             let alternative = function.alternative().to_vec();
-            if places().any(|place| !function.is_alternative(place) && is_given(&place)) {
+            if places().any(|place| !function.is_alternative(place) && is_given(place)) {
                 let names = places().filter(|place| !function.is_alternative(*place));
                 let main = names.map(|place| function.parameters()[place].name.clone()).collect();
                 return Err(ActivationError::Mixed { activation, main, alternative });
             }
-            if let Some(place) = places().find(|place| function.is_alternative(*place) && !is_given(place)) {
+            if let Some(place) = places().find(|place| function.is_alternative(*place) && !is_given(*place)) {
                 let missing = function.parameters()[place].name.clone();
                 return Err(ActivationError::Incomplete { activation, alternative, missing });
             }
         }
-        function.require(&self.values())
+        function.require(&self.values(), budget)
     }
 
     /// The function.
@@ -113,28 +130,24 @@ impl Activation {
 
     /// The value of every parameter, given or default, in the order of the definition.
     pub fn values(&self) -> Vec<Value> {
-        let parameters = self.function.parameters().iter();
-        parameters
-            .zip(&self.given)
-            .map(|(parameter, given)| given.as_ref().unwrap_or(&parameter.default).clone())
-            .collect()
+        (0..self.function.parameters().len()).map(|place| self.value_at(place).clone()).collect()
+    }
+
+    fn value_at(&self, place: usize) -> &Value {
+        self.given.get(&place).unwrap_or(&self.function.parameters()[place].default)
     }
 
     /// The value of a parameter, given or default.
     pub fn value(&self, parameter: &str) -> Option<Value> {
-        let place = self.function.place(parameter)?;
-        Some(self.given[place].as_ref().unwrap_or(&self.function.parameters()[place].default).clone())
+        self.function.place(parameter).map(|place| self.value_at(place).clone())
     }
 
     /// The parameters that differ from their defaults, in the order of the definition.
     pub fn non_default(&self) -> Vec<(&str, Value)> {
-        let parameters = self.function.parameters().iter();
-        parameters
-            .zip(&self.given)
-            .filter_map(|(parameter, given)| {
-                let value = given.as_ref().filter(|value| **value != parameter.default)?;
-                Some((parameter.name.as_str(), value.clone()))
-            })
+        let given = self.given.iter().map(|(place, value)| (&self.function.parameters()[*place], value));
+        given
+            .filter(|(parameter, value)| **value != parameter.default)
+            .map(|(parameter, value)| (parameter.name.as_str(), value.clone()))
             .collect()
     }
 
@@ -192,7 +205,7 @@ impl Call for Activation {
     }
 
     fn body(&self, meaning: Meaning, budget: &mut Budget) -> Result<Expr, ActivationError> {
-        self.validate()?;
+        self.validate_within(budget)?;
         let part = match meaning {
             Meaning::Definition => Part::Definition,
             Meaning::Form => Part::Form,

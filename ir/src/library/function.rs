@@ -36,7 +36,7 @@ pub(crate) trait Body: fmt::Debug + Send + Sync {
     fn cotangent(&self) -> Option<&str>;
 
     /// Checks the `require` clauses.
-    fn require(&self, values: &[Value]) -> Result<(), ActivationError>;
+    fn require(&self, values: &[Value], budget: &mut Budget) -> Result<(), ActivationError>;
 }
 
 /// The entry of a function: all that is known of it without its body.
@@ -92,8 +92,8 @@ impl Function {
         self.body.cotangent()
     }
 
-    pub(crate) fn require(&self, values: &[Value]) -> Result<(), ActivationError> {
-        self.body.require(values)
+    pub(crate) fn require(&self, values: &[Value], budget: &mut Budget) -> Result<(), ActivationError> {
+        self.body.require(values, budget)
     }
 
     /// Its name.

@@ -24,12 +24,15 @@ impl Functions for Callees {
     }
 }
 
-/// Functions by name. `names` holds aliases too.
+/// Functions by name.
 #[derive(Clone, Default)]
 pub(crate) struct Table {
+    /// By name and alias.
     names: BTreeMap<String, Arc<Function>>,
-    /// In the order of their definition.
-    order: Vec<Arc<Function>>,
+    /// In the order of their definition, which counts up.
+    order: BTreeMap<u64, Arc<Function>>,
+    /// By its own name, where each function is in the order.
+    places: BTreeMap<String, u64>,
 }
 
 impl Functions for Table {
@@ -45,8 +48,11 @@ impl Functions for Table {
 impl Table {
     /// Adds a function, or replaces that of the same name.
     pub(crate) fn insert(&mut self, function: &Arc<Function>) {
-        self.order.retain(|other| other.name() != function.name());
-        self.order.push(Arc::clone(function));
+        let place = self.order.last_key_value().map_or(0, |(last, _)| last + 1);
+        if let Some(replaced) = self.places.insert(function.name().to_owned(), place) {
+            self.order.remove(&replaced);
+        }
+        self.order.insert(place, Arc::clone(function));
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
             self.names.insert(name.to_owned(), Arc::clone(function));
         }
@@ -94,7 +100,7 @@ impl Library {
 
     /// All functions, in the order of their definition.
     pub fn functions(&self) -> Vec<Arc<Function>> {
-        self.snapshot().order.clone()
+        self.snapshot().order.values().cloned().collect()
     }
 
     /// The function of this name or alias.
@@ -119,6 +125,6 @@ impl Library {
 impl fmt::Debug for Library {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = self.snapshot();
-        f.debug_list().entries(table.order.iter().map(|function| function.signature())).finish()
+        f.debug_list().entries(table.order.values().map(|function| function.signature())).finish()
     }
 }
