@@ -47,7 +47,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     for round in 1..=rounds {
         // A constant of its own, so that no round finds the code of another in the cache.
         let function = engine.compile(format!("silu(x * {round}) + x"))?;
-        function.call(&[("x", &x)], &mut y)?;
+        function.call(&[("x", (&x).into())], &mut y)?;
         drop(function);
         if round % (rounds / 10).max(1) == 0 {
             let Some(bytes) = resident() else { continue };

@@ -1,4 +1,4 @@
-//! Function neural-network activations and elementwise arithmetic, compiled to native loops at run time.
+//! Fused neural-network activations and elementwise arithmetic, compiled to native loops at run time.
 //!
 //! You describe what to compute as a small expression; Fuselet rewrites it, fuses it into as few loops as possible, expands
 //! its transcendental functions, compiles it in microseconds and runs it at the speed of the machine. Fusing never
@@ -6,7 +6,7 @@
 //!
 //! # A tour
 //!
-//! An [`Engine`] compiles; a [`Function`] function is called. Inputs are slices, numbers or strided views
+//! An [`Engine`] compiles; a [`Function`] is called. Inputs are slices, numbers or strided views
 //! ([`ArrayRef`]); they broadcast like NumPy's arrays.
 //!
 //! ```

@@ -1,6 +1,6 @@
 //! The engine: options, the choice of backend, and the cache of compiled passes.
 //!
-//! An [`Engine`] is a cheap handle that many threads share. It compiles expressions to [`Function`] functions; a function
+//! An [`Engine`] is a cheap handle that many threads share. It compiles expressions to [`Function`]s; a function
 //! plans itself at its first call for each pattern of shapes and has its passes compiled for each layout. Compiled
 //! passes are shared through the engine's cache: bounded in bytes, one compile a key however many threads ask.
 //!
