@@ -9,7 +9,6 @@ use common::chains::TEN_OPS;
 use common::{WIDTH, backend_alone, engine, engines};
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use fuselet::{BackendChoice, Dtype, Engine, Function, Isa, Prepared, Signature};
-use std::num::NonZeroUsize;
 
 const FUNCTIONS: [(&str, &str); 3] = [("silu", "silu(x)"), (TEN_OPS.name, TEN_OPS.text), ("softmax", "softmax(x)")];
 
@@ -25,7 +24,7 @@ fn compile(criterion: &mut Criterion) {
     for (function, text) in FUNCTIONS {
         let mut group = criterion.benchmark_group(format!("compile/{function}"));
         for (name, backend, level) in levels() {
-            let engine = Engine::builder().backend(backend).isa(level).threads(1).cache_capacity(NonZeroUsize::MIN);
+            let engine = Engine::builder().backend(backend).isa(level).threads(1).code_cache_bytes(0);
             let engine = engine.build().expect("it was built before");
             let evict = || drop(prepared(&engine.compile("x * x").expect("it is valid")));
             group.bench_function(BenchmarkId::new("text to kernel", name), |bencher| {

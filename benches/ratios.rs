@@ -13,7 +13,6 @@ use common::{Array, CACHED, Case, SIZES, WIDTH, backends, engine_named, engines,
 use fuselet::lane::OperandArgument;
 use fuselet::{ArrayRef, BackendChoice, Engine, Fusion, Isa, Verify};
 use std::hint::black_box;
-use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -318,8 +317,8 @@ fn compile() {
 }
 
 fn compile_row(function: &str, text: &str, name: &str, choice: BackendChoice, isa: Isa) {
-    // One place in the cache, taken by another expression before each sample.
-    let engine = Engine::builder().backend(choice).isa(isa).threads(1).cache_capacity(NonZeroUsize::MIN);
+    // No code is kept for the next sample.
+    let engine = Engine::builder().backend(choice).isa(isa).threads(1).code_cache_bytes(0);
     let engine = engine.build().expect("this machine has it");
     let arrays = common::arrays(&engine.compile(text).expect("it is valid"), 16 * WIDTH);
     let signature = Case::new(&engine, text, Fusion::Full, arrays).signature();
@@ -368,7 +367,7 @@ fn verify() {
             };
             let [trusting, verifying] = [Verify::Off, Verify::OnCompile].map(|verify| {
                 let engine = Engine::builder().backend(choice).isa(engine.isa()).threads(1).verify(verify);
-                engine.cache_capacity(NonZeroUsize::MIN).build().expect("this machine has it")
+                engine.code_cache_bytes(0).build().expect("this machine has it")
             });
             let arrays = common::arrays(&trusting.compile(text).expect("it is valid"), 16 * WIDTH);
             let signature = Case::new(&trusting, text, Fusion::Full, arrays).signature();

@@ -5,9 +5,8 @@
 //! entries are dropped as well. Fails if memory has grown by more than [`ALLOWED_GROWTH`] since the first tenth of
 //! the rounds, or if a round fell back to the interpreter unasked.
 
-use fuselet::{BackendChoice, Engine};
+use fuselet::{BackendChoice, Engine, Event};
 use std::error::Error;
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,9 +34,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let engine = Engine::builder()
         .backend(backend)
         .threads(1)
-        .cache_capacity(NonZeroUsize::new(8).ok_or("8 is not 0")?)
-        .on_event(move |_| {
-            counter.fetch_add(1, Ordering::Relaxed);
+        .code_cache_bytes(64 << 10)
+        .on_event(move |event| {
+            counter.fetch_add(usize::from(matches!(event, Event::FellBack { .. })), Ordering::Relaxed);
         })
         .build()?;
     println!("{}: {rounds} rounds of compile, call and drop", engine.backend_name());

@@ -577,8 +577,8 @@ fn a_pass_is_compiled_once_however_many_threads_ask() {
                 });
             }
         });
-        let (held, most) = engine.cache_usage();
-        assert!(held >= TEXTS.len() && held < most);
+        let held = engine.cache_usage().passes;
+        assert!(held >= TEXTS.len());
         assert_eq!(backend.compiled.load(Ordering::Relaxed), held, "one compile for each pass in the cache");
     }
 }
@@ -598,27 +598,6 @@ fn equal_passes_of_different_expressions_and_shapes_share_code() {
 }
 
 #[test]
-fn the_cache_is_bounded_and_functions_outlive_their_entries() {
-    let (engine, backend) = counting(false, Engine::builder().cache_capacity(NonZeroUsize::new(3).unwrap()));
-    let x = Array::vector(vec![1.0, -2.0, 3.0]);
-    let functions: Vec<Function> = (0..10).map(|at| engine.compile(format!("x * 3 + {at}")).unwrap()).collect();
-    for round in 0..2 {
-        for (at, function) in functions.iter().enumerate() {
-            let found = call(function, std::slice::from_ref(&x)).unwrap().remove(0);
-            assert_eq!(found.data, [3.0 + at as f32, -6.0 + at as f32, 9.0 + at as f32]);
-            assert!(engine.cache_usage().0 <= 3);
-        }
-        assert_eq!(backend.compiled.load(Ordering::Relaxed), 10, "round {round}: a function keeps its code");
-    }
-    assert_eq!(engine.cache_usage(), (3, 3));
-    // The entry is gone, so a new function of the same expression compiles again; the newest is still there.
-    call(&engine.compile("x * 3 + 0").unwrap(), std::slice::from_ref(&x)).unwrap();
-    assert_eq!(backend.compiled.load(Ordering::Relaxed), 11);
-    call(&engine.compile("x * 3 + 9").unwrap(), &[x]).unwrap();
-    assert_eq!(backend.compiled.load(Ordering::Relaxed), 11);
-}
-
-#[test]
 fn what_the_backend_refuses_runs_in_the_interpreter_and_is_reported() {
     let events: Arc<Mutex<Vec<Event>>> = Arc::default();
     let heard = events.clone();
@@ -633,10 +612,15 @@ fn what_the_backend_refuses_runs_in_the_interpreter_and_is_reported() {
         let before = events.lock().unwrap().len();
         call(&function, std::slice::from_ref(&x)).unwrap();
         assert_eq!(events.lock().unwrap().len(), before, "{text}: a pass is reported once");
-        assert_eq!(before > 0, text != "relu(x)", "{text}");
+        let fell_back = events.lock().unwrap().iter().any(|event| matches!(event, Event::FellBack { .. }));
+        assert_eq!(fell_back, text != "relu(x)", "{text}");
     }
     for event in events.lock().unwrap().iter() {
-        let Event::FellBack { error, .. } = event else { panic!("{event}") };
+        let error = match event {
+            Event::FellBack { error, .. } => error,
+            Event::Planned { .. } | Event::Compiled { .. } => continue,
+            _ => panic!("{event}"),
+        };
         assert!(matches!(error, BackendError::Unsupported { .. }));
         assert!(event.to_string().contains("interpreter") && event.to_string().contains("division"), "{event}");
     }
