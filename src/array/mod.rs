@@ -3,6 +3,8 @@
 mod dtype;
 mod error;
 mod layout;
+#[cfg(feature = "ndarray")]
+mod ndarray;
 mod view;
 
 pub use dtype::Dtype;
