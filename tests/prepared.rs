@@ -160,12 +160,23 @@ fn prepared_calls_refuse_overlaps_and_work_in_place() {
             let array = ArrayMut::new(&mut memory[..15], &[3, 5]).unwrap();
             prepared.call_in_place((0, array), &[y.view()]).unwrap();
             assert_same_bits(&memory[..15], &wanted.data, || format!("{text} in place on {}", name(engine)));
+            // Raw, too: the plan for arrays that are apart is not run on arrays that are one.
+            memory[..15].copy_from_slice(&x.data);
+            let pointer: *mut u8 = memory.as_mut_ptr().cast();
+            let inputs = [pointer.cast_const(), y.data.as_ptr().cast()];
+            assert!(prepared.allows_in_place(0, 0));
+            // SAFETY: arrays of the signature; the output is the very array of the first input.
+            unsafe { prepared.call_raw(&inputs, &[pointer]) }.unwrap();
+            assert_same_bits(&memory[..15], &wanted.data, || format!("{text} raw in place on {}", name(engine)));
         }
         // A sum has another shape than what it is taken of, and rows that are read by other axes cannot be written over.
         let sum = engine.compile("sum(x, axis = 0)").unwrap().prepare(&signature(&[("x", &[3, 5])])).unwrap();
         let mut memory = [GUARD; 15];
         assert!(!sum.allows_in_place(0, 0));
         assert!(sum.call_in_place((0, ArrayMut::new(&mut memory, &[3, 5]).unwrap()), &[]).is_err());
+        let pointer: *mut u8 = memory.as_mut_ptr().cast();
+        // SAFETY: an array of the signature, and one of as many elements as the result within it.
+        assert!(unsafe { sum.call_raw(&[pointer.cast_const()], &[pointer]) }.is_err());
         assert_eq!(memory, [GUARD; 15]);
     }
 }

@@ -159,11 +159,11 @@ impl BoundCache {
     pub(super) fn keep(&self, fingerprint: Fingerprint, call: &Arc<BoundCall>) {
         let bytes = call.bytes();
         // Freed after the lock is.
-        let mut freed: SmallVec<[Arc<BoundCall>; 4]> = SmallVec::new();
+        let mut freed: SmallVec<[(Fingerprint, Arc<BoundCall>); 4]> = SmallVec::new();
         let mut shared = self.shared();
         if let Some(before) = shared.calls.put(fingerprint, call.clone()) {
             shared.bytes -= before.bytes();
-            freed.push(before);
+            freed.push((fingerprint, before));
         }
         shared.bytes += bytes;
         let mut left = shared.calls.len();
@@ -175,10 +175,22 @@ impl BoundCache {
                 shared.calls.put(old, oldest);
             } else {
                 shared.bytes -= oldest.bytes();
-                freed.push(oldest);
+                freed.push((old, oldest));
             }
         }
         drop(shared);
+        // Threads let go of what left, but for one that runs meanwhile: it does so when it next needs the slot.
+        if !freed.is_empty() {
+            for mut table in self.tables.take_all() {
+                let Some(table) = table.as_mut() else { continue };
+                for (gone, _) in &freed {
+                    let slot = &mut table[gone.slot()];
+                    if slot.as_ref().is_some_and(|(known, _)| known == gone) {
+                        *slot = None;
+                    }
+                }
+            }
+        }
     }
 
     /// How many bound calls are kept, and their bytes.

@@ -22,9 +22,9 @@ use std::sync::{Arc, OnceLock};
 
 /// Functions of more inputs take the other ways, which are as short for them.
 const MOST_INPUTS: usize = 24;
-/// A function keeps loops for so many choices of numbers among its inputs. They are never freed before the function is, so
-/// that finding one takes no lock; calls of further kinds are bound as any others.
-const MOST_LOOPS: usize = 8;
+/// A function keeps loops for so many choices of numbers among its inputs: all that five inputs have. They are never freed before
+/// the function is, so that finding one takes no lock; calls of further kinds are bound as any others.
+const MOST_LOOPS: usize = 32;
 
 /// The dtype, and which inputs are numbers (a bit each).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +33,20 @@ pub(super) struct FlatKind {
     numbers: u32,
 }
 
+impl FlatKind {
+    /// The places its loop may have, the likeliest first.
+    #[inline]
+    fn places(self) -> impl Iterator<Item = usize> {
+        let first = self.numbers as usize + self.dtype as usize;
+        (0..MOST_LOOPS).map(move |step| first.wrapping_add(step) % MOST_LOOPS)
+    }
+}
+
 /// The flat loops of an elementwise function.
 pub(super) struct FlatLoops {
     /// For each output, the inputs it depends on, a bit each: it has the common shape if one of them is no number.
     needs: SmallVec<[u32; 2]>,
-    loops: [OnceLock<(FlatKind, Option<FlatLoop>)>; MOST_LOOPS],
+    loops: Box<[OnceLock<(FlatKind, Option<FlatLoop>)>]>,
 }
 
 /// One loop over flat arrays.
@@ -73,7 +82,7 @@ impl FlatLoops {
             });
         }
         let needs = graph.outputs().iter().map(|output| needs[output.node.index()]).collect();
-        Some(FlatLoops { needs, loops: Default::default() })
+        Some(FlatLoops { needs, loops: (0..MOST_LOOPS).map(|_| OnceLock::new()).collect() })
     }
 
     /// The kind of a call, if all its arrays are flat.
@@ -104,8 +113,8 @@ impl FlatLoops {
     /// The loop of a kind; `None` if there is none yet, `Some(None)` if the kind has no loop of its own.
     #[inline]
     pub(super) fn find(&self, kind: FlatKind) -> Option<Option<&FlatLoop>> {
-        for known in &self.loops {
-            match known.get() {
+        for place in kind.places() {
+            match self.loops[place].get() {
                 Some((known, flat)) if *known == kind => return Some(flat.as_ref()),
                 Some(_) => {}
                 None => return None,
@@ -120,7 +129,7 @@ impl FlatLoops {
             return;
         }
         let mut made = Some((kind, FlatLoop::new(kind, compiler, compiled)));
-        for place in &self.loops {
+        for place in kind.places().map(|place| &self.loops[place]) {
             // Another thread may have kept a loop of this kind meanwhile.
             match place.get() {
                 Some((known, _)) if *known == kind => return,

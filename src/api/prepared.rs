@@ -131,10 +131,11 @@ impl Prepared {
     /// # Safety
     /// `inputs` and `outputs` have one pointer for each of the function's inputs and outputs, in order. Each is the first
     /// element of an array with the signature's dtype, shape and strides, valid for reads, and for writes where it is an
-    /// output. An output overlaps no other array.
+    /// output. An output overlaps no other array, but may be the very array of an input.
     ///
     /// # Errors
-    /// Scratch memory that is not to be had.
+    /// Scratch memory that is not to be had; an output that may not be the very array of that input
+    /// ([`Prepared::allows_in_place`]).
     ///
     /// ```
     /// use fuselet::{Dtype, Engine, Signature};
@@ -150,6 +151,10 @@ impl Prepared {
     pub unsafe fn call_raw(&self, inputs: &[*const u8], outputs: &[*mut u8]) -> Result<(), CallError> {
         let Inner { function, call, .. } = &*self.0;
         assert_eq!((inputs.len(), outputs.len()), (call.inputs.len(), call.outputs.len()), "one pointer an array");
+        if outputs.iter().any(|output| inputs.contains(&output.cast_const())) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.call_raw_in_place(inputs, outputs) };
+        }
         let _mode = FloatMode::enter();
         let base = |at: usize| match at.checked_sub(inputs.len()) {
             None => inputs[at].cast_mut(),
@@ -157,6 +162,27 @@ impl Prepared {
         };
         // SAFETY: the caller's promise.
         Ok(unsafe { call.plan.run(function.engine().resources(), base) }?)
+    }
+
+    /// A raw call some of whose arrays begin at one address: they are one, or empty. Where values are kept meanwhile may depend on
+    /// it, so the plan is another one.
+    ///
+    /// # Safety
+    /// As [`Prepared::call_raw`].
+    #[inline(never)]
+    unsafe fn call_raw_in_place(&self, inputs: &[*const u8], outputs: &[*mut u8]) -> Result<(), CallError> {
+        let call = &self.0.call;
+        let mut all: SmallVec<[ArrayRef<'_>; 8]> = SmallVec::new();
+        for (own, pointer) in call.inputs.iter().zip(inputs) {
+            // SAFETY: the caller's promise: the array has this layout.
+            all.push(unsafe { ArrayRef::nowhere(own.borrow()).moved_to(*pointer) });
+        }
+        let mut written: SmallVec<[ArrayOut<'_>; 4]> = SmallVec::new();
+        for (own, pointer) in call.outputs.iter().zip(outputs) {
+            // SAFETY: as above.
+            written.push(unsafe { ArrayOut::nowhere(own.borrow()).moved_to(*pointer) });
+        }
+        self.0.function.call_views(&all, &written)
     }
 
     /// The function it was made of.

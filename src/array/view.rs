@@ -319,6 +319,16 @@ impl<'a> ArrayOut<'a> {
         ArrayOut { pointer: std::ptr::null_mut(), layout, elements: PhantomData }
     }
 
+    /// The same layout at another address, with no check at all: for hosts that move over equal tiles.
+    ///
+    /// # Safety
+    /// As [`ArrayMut::from_raw_parts`], for the elements of this layout from `pointer` on, which need not be initialised.
+    #[inline]
+    #[must_use]
+    pub unsafe fn moved_to(self, pointer: *mut u8) -> ArrayOut<'a> {
+        ArrayOut { pointer, ..self }
+    }
+
     /// A row-major array of a shape over a whole slice of memory that is not initialised yet.
     ///
     /// # Errors

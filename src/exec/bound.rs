@@ -4,10 +4,14 @@
 //! base addresses of one call and a pool of threads and memory ([`Resources`]): neither compiler nor cache.
 
 use super::elementwise::ElementwiseLoops;
+use super::operands;
 use super::rows::RowLoops;
 use super::scratch::{OutOfMemory, ScratchPool};
 use super::threads::Threads;
+use crate::codegen::Code;
+use crate::lane::OperandArgument;
 use smallvec::SmallVec;
+use std::sync::Arc;
 
 /// What a run may use.
 #[derive(Debug)]
@@ -39,9 +43,65 @@ pub(crate) enum Loops {
 /// A plan bound to layouts.
 pub(crate) struct BoundPlan {
     kernels: SmallVec<[BoundKernel; 1]>,
+    /// The kernels once more, if they are no more than one loop.
+    single: Option<SingleLoop>,
     /// Bytes of arrays between kernels; the scratch of threads comes after them.
     temporaries: usize,
     scratch_bytes: usize,
+}
+
+/// A plan that is one loop of at most two dimensions, on one thread and without scratch: what small calls are, of which running
+/// the loop is but a part.
+struct SingleLoop {
+    code: Arc<dyn Code>,
+    operands: SmallVec<[SingleOperand; 4]>,
+    span: usize,
+    outer: usize,
+}
+
+#[derive(Clone, Copy)]
+struct SingleOperand {
+    /// The array, inputs before outputs, and bytes from its first element.
+    array: usize,
+    offset: isize,
+    stride: isize,
+    outer_stride: isize,
+}
+
+impl SingleLoop {
+    fn of(kernels: &[BoundKernel]) -> Option<SingleLoop> {
+        let [BoundKernel { operands, loops: Loops::Elementwise(loops) }] = kernels else { return None };
+        let (code, span, outer) = loops.single()?;
+        let operands = operands.iter().enumerate().map(|(at, (base, offset))| match base {
+            Base::Array(array) => Some(SingleOperand {
+                array: *array,
+                offset: *offset,
+                stride: span.strides[at],
+                outer_stride: outer.map_or(0, |outer| outer.strides[at]),
+            }),
+            Base::Scratch => None,
+        });
+        let operands = operands.collect::<Option<_>>()?;
+        Some(SingleLoop {
+            code: code.clone(),
+            operands,
+            span: span.length,
+            outer: outer.map_or(1, |outer| outer.length),
+        })
+    }
+
+    /// # Safety
+    /// As [`BoundPlan::run`].
+    #[inline]
+    unsafe fn run(&self, base: impl Fn(usize) -> *mut u8) {
+        let mut arguments: SmallVec<[OperandArgument; 16]> = SmallVec::new();
+        for operand in &self.operands {
+            let pointer = base(operand.array).wrapping_offset(operand.offset);
+            arguments.push(operands::argument(pointer, operand.stride, operand.outer_stride));
+        }
+        // SAFETY: the caller's promise; no scratch is needed.
+        unsafe { self.code.run_in(&arguments, self.span, self.outer, std::ptr::null_mut()) };
+    }
 }
 
 impl BoundPlan {
@@ -59,7 +119,8 @@ impl BoundPlan {
         if scratch_bytes > isize::MAX as usize {
             return Err(OutOfMemory { bytes: scratch_bytes });
         }
-        Ok(BoundPlan { kernels, temporaries, scratch_bytes })
+        let single = if scratch_bytes == 0 { SingleLoop::of(&kernels) } else { None };
+        Ok(BoundPlan { kernels, single, temporaries, scratch_bytes })
     }
 
     /// Runs all kernels on arrays at these addresses.
@@ -73,16 +134,9 @@ impl BoundPlan {
     /// Scratch that is not to be had; nothing was done then.
     #[inline]
     pub(crate) unsafe fn run(&self, resources: &Resources, base: impl Fn(usize) -> *mut u8) -> Result<(), OutOfMemory> {
-        if self.scratch_bytes == 0
-            && let [BoundKernel { operands, loops: Loops::Elementwise(loops) }] = self.kernels.as_slice()
-        {
-            let pointer = |at: usize| {
-                let (from, offset) = operands[at];
-                let Base::Array(from) = from else { unreachable!("there is no scratch") };
-                base(from).wrapping_offset(offset)
-            };
+        if let Some(single) = &self.single {
             // SAFETY: the caller's promise.
-            unsafe { loops.run(&resources.threads, pointer, std::ptr::null_mut()) };
+            unsafe { single.run(base) };
             return Ok(());
         }
         // SAFETY: the caller's promise.

@@ -123,6 +123,13 @@ impl ElementwiseLoops {
         });
     }
 
+    /// The code, the span and the dimension around it, if these are all and one thread runs them without scratch.
+    pub(crate) fn single(&self) -> Option<(&Arc<dyn Code>, &Dimension, Option<&Dimension>)> {
+        let (span, rest) = self.nest.split_last()?;
+        let single = self.parts == 1 && self.scratch_bytes == 0 && rest.len() <= 1;
+        single.then(|| (&self.code, span, rest.first()))
+    }
+
     /// Scratch that one thread needs.
     pub(crate) fn thread_scratch(&self) -> usize {
         self.scratch_bytes
