@@ -12,7 +12,6 @@ use fuselet::{
     ArrayError, ArrayMut, ArrayOut, ArrayRef, BackendChoice, CallError, CompileError, Dtype, Engine, EngineError,
     Event, Function, Fusion, Isa, MAX_RANK, Signature,
 };
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
