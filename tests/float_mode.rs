@@ -134,9 +134,8 @@ fn result(engine: &Engine, text: &str, fusion: Fusion, way: usize, x: &[f32], mo
     let shape = shape(text);
     let view = || ArrayRef::new(x, &shape).unwrap();
     let function = under(mode, &context, || engine.compile_with(text, fusion)).unwrap();
-    let length: usize = function.output_shapes(&[shape.clone()]).unwrap()[0].iter().product();
-    let output_shape = function.output_shapes(&[shape.clone()]).unwrap()[0].clone();
-    let mut y = vec![f32::NAN; length];
+    let output_shape = function.output_shapes(std::slice::from_ref(&shape)).unwrap().remove(0);
+    let mut y = vec![f32::NAN; output_shape.iter().product()];
     let signature = || Signature::new().with("x", Dtype::F32, &shape).unwrap();
     match way {
         0 => under(mode, &context, || function.call(&[("x", view())], ArrayMut::new(&mut y, &output_shape).unwrap()))

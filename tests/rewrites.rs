@@ -11,7 +11,7 @@ use fuselet::{BackendChoice, Engine, Fusion};
 use std::collections::BTreeMap;
 
 /// Graphs, at least: as many as show every rule often.
-const GRAPHS: usize = 2500;
+const GRAPHS: usize = 4000;
 
 /// Where bits differ first.
 const SPECIALS: [f32; 22] = [
@@ -131,8 +131,8 @@ fn draw(random: &mut Random) -> Graph {
             }
             // A unit beside anything: most rules are of these.
             11 | 12 => {
-                const OPS: [Op; 8] =
-                    [Op::Add, Op::Sub, Op::Mul, Op::Div, Op::Fma, Op::Maximum, Op::Minimum, Op::CopySign];
+                use Op::{Add, CopySign, Div, Fma, Maximum, Minimum, Mul, Sub};
+                const OPS: [Op; 12] = [Add, Add, Sub, Sub, Mul, Mul, Div, Div, Fma, Maximum, Minimum, CopySign];
                 const UNITS: [f64; 8] = [0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, 4.0, 0.5];
                 let op = OPS[random.below(OPS.len())];
                 let k = graph.constant(UNITS[random.below(UNITS.len())]);
@@ -194,6 +194,7 @@ fn run(engine: &Engine, graph: &Graph, fusion: Fusion, arrays: &[Array]) -> Vec<
 
 #[test]
 fn every_exact_rule_keeps_every_bit_in_the_engine() {
+    // What a rule may do on a machine with a fused multiply-add it may not on one without: `groups` has both.
     let mut random = Random(5);
     let mut hits: BTreeMap<&str, usize> = BTreeMap::new();
     let engines: Vec<(Engine, Vec<Engine>)> = groups()

@@ -78,8 +78,6 @@ fma_by_one:                   "fma(a, 1, c) → a + c",              "both round
     |g, n| { let (a, k, c) = fma_with_constant(g, n)?; is(k, 1.0).then(|| g.apply(Op::Add, &[a, c])) };
 fma_by_minus_one:             "fma(a, -1, c) → c - a",             "both round c − a once, with the same sign of an exact zero",
     |g, n| { let (a, k, c) = fma_with_constant(g, n)?; is(k, -1.0).then(|| g.apply(Op::Sub, &[c, a])) };
-fma_with_negative_zero:       "fma(a, b, -0) → a * b",             "both round a · b once; −0 is neutral, also for a product that is a zero",
-    |g, n| { let [a, b, c] = arguments(g, n, Op::Fma)?; is(g.constant_value(c)?, -0.0).then(|| g.apply(Op::Mul, &[a, b])) };
 fma_of_negations:             "fma(-a, -b, c) → fma(a, b, c)",     "the exact product is the same",
     |g, n| { let [a, b, c] = arguments(g, n, Op::Fma)?; let (a, b) = (negated(g, a)?, negated(g, b)?); Some(g.apply(Op::Fma, &[a, b, c])) };
 extreme_of_itself:            "max(x, x) → x",                     "either operand is the answer; a NaN stays one (min alike)",

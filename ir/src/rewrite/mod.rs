@@ -9,6 +9,8 @@
 //! signs, infinities, subnormals, NaN as a class. (The sign and payload of a NaN carry no meaning in Fuselet, and nothing
 //! reads them: `copysign(1, NaN)` is 1.) Constants are float64 in a graph and rounded to the dtype of the kernel, so
 //! a rule that computes with constants has to hold for the rounded ones too. Every exact rule says why it holds.
+//! The machine is not known either: `fma` and `multiply_add` may be several operations, which round twice where the result is
+//! subnormal, so fma(a, b, −0) is left alone.
 //! **Relaxed** rules hold for real numbers; they change the last bits, and lose or gain an overflow, a NaN or the sign
 //! of a zero. They apply only when asked for.
 //!
