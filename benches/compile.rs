@@ -1,4 +1,4 @@
-//! Compile latency, warm: from text to a kernel, and the backend's share of it.
+//! Compile latency, warm: from text to a prepared call, and the backend's share of it.
 //!
 //! The engine's cache holds one pass, and another expression is compiled between any two samples, so every sample
 //! compiles.
@@ -8,32 +8,31 @@ mod common;
 use common::chains::TEN_OPS;
 use common::{WIDTH, backend_alone, engine, engines};
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use fuselet::{BackendChoice, Dtype, Engine, Fused, Isa, Kernel, Signature};
-use std::num::NonZeroUsize;
+use fuselet::{BackendChoice, Dtype, Engine, Function, Isa, Prepared, Signature};
 
 const FUNCTIONS: [(&str, &str); 3] = [("silu", "silu(x)"), (TEN_OPS.name, TEN_OPS.text), ("softmax", "softmax(x)")];
 
-fn kernel(function: &Fused) -> Kernel {
+fn prepared(function: &Function) -> Prepared {
     let signature = function.inputs().iter().fold(Signature::new(), |signature, name| {
         let shape: &[usize] = if name == "b" || name == "v" { &[WIDTH] } else { &[16, WIDTH] };
         signature.with(name, Dtype::F32, shape).expect("the rank is small")
     });
-    function.kernel_for(&signature).expect("the signature fits")
+    function.prepare(&signature).expect("the signature fits")
 }
 
 fn compile(criterion: &mut Criterion) {
     for (function, text) in FUNCTIONS {
         let mut group = criterion.benchmark_group(format!("compile/{function}"));
         for (name, backend, level) in levels() {
-            let engine = Engine::builder().backend(backend).isa(level).threads(1).cache_capacity(NonZeroUsize::MIN);
+            let engine = Engine::builder().backend(backend).isa(level).threads(1).code_cache_bytes(0);
             let engine = engine.build().expect("it was built before");
-            let evict = || drop(kernel(&engine.compile("x * x").expect("it is valid")));
+            let evict = || drop(prepared(&engine.compile("x * x").expect("it is valid")));
             group.bench_function(BenchmarkId::new("text to kernel", name), |bencher| {
-                let make = |()| kernel(&engine.compile(text).expect("it is valid"));
+                let make = |()| prepared(&engine.compile(text).expect("it is valid"));
                 bencher.iter_batched(evict, make, BatchSize::PerIteration);
             });
             let Some(alone) = backend_alone(backend, level) else { continue };
-            let passes = kernel(&engine.compile(text).expect("it is valid")).explain().passes;
+            let passes = prepared(&engine.compile(text).expect("it is valid")).explain().passes;
             group.bench_function(BenchmarkId::new("backend alone", name), |bencher| {
                 bencher.iter_with_large_drop(|| {
                     passes.iter().map(|compiled| alone.compile(&compiled.pass).expect("it can")).collect::<Vec<_>>()

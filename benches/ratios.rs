@@ -11,9 +11,8 @@ use common::chains::{ACTIVATIONS, CHAINS, SILU_AFFINE, TEN_OPS, TEN_STEPS, expre
 use common::timing::{Contender, ratio, take_turns};
 use common::{Array, CACHED, Case, SIZES, WIDTH, backends, engine_named, engines, handwritten, rows, size_name};
 use fuselet::lane::OperandArgument;
-use fuselet::{BackendChoice, Engine, Fusion, Input, Isa, Verify};
+use fuselet::{ArrayRef, BackendChoice, Engine, Fusion, Isa, Verify};
 use std::hint::black_box;
-use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -89,7 +88,7 @@ fn chains() {
     }
 }
 
-/// Ten ops at sizes out of cache: fused, unfused as the engine does it (temporaries are allocated afresh), and as a user
+/// Ten ops at sizes out of cache: fused, unfused as the engine does it (with temporaries that it keeps between calls), and as a user
 /// would who calls ten functions and reuses two arrays.
 fn streaming() {
     title("Ten ops at 16M elements: ns per element");
@@ -112,14 +111,14 @@ fn streaming() {
             };
             for (at, step) in steps.iter().enumerate() {
                 let source: &Array = if at == 0 { &x } else { from };
-                let mut given: Vec<(&str, &dyn Input)> = vec![("t", source)];
+                let mut given: Vec<(&str, ArrayRef<'_>)> = vec![("t", source.view())];
                 given.extend(
                     extra
                         .iter()
                         .filter(|(name, _)| step.inputs().iter().any(|known| known == name))
-                        .map(|(name, array)| (*name, array.as_ref() as &dyn Input)),
+                        .map(|(name, array)| (*name, array.view())),
                 );
-                step.call(&given, to).expect("the call fits");
+                step.call(&given, to.view_mut()).expect("the call fits");
                 std::mem::swap(&mut from, &mut to);
             }
         };
@@ -269,15 +268,15 @@ fn calls() {
             let count = engine.compile(text).expect("it is valid").inputs().len();
             let inputs: Vec<Rc<Array>> = (0..count).map(|at| Array::normal(at as u64, &[N])).collect();
             let case = Case::new(&engine, text, Fusion::Full, inputs);
-            let kernel = case.kernel();
-            let compiled = kernel.explain().passes.swap_remove(0);
+            let prepared = case.prepared();
+            let compiled = prepared.explain().passes.swap_remove(0);
             let slices: Vec<&[f32]> = case.inputs.iter().map(|array| array.data()).collect();
             let names = case.function.inputs().iter();
-            let given: Vec<(&str, &dyn Input)> =
-                names.zip(&slices).map(|(name, slice)| (name.as_str(), slice as &dyn Input)).collect();
+            let given: Vec<(&str, ArrayRef<'_>)> =
+                names.zip(&slices).map(|(name, slice)| (name.as_str(), (*slice).into())).collect();
             let pointers: Vec<*const u8> = case.inputs.iter().map(|array| array.data().as_ptr().cast()).collect();
             let (mut checked_output, mut raw_output) = (Array::zeros(0, &[N]), Array::zeros(0, &[N]));
-            let mut checked_output = checked_output.data_mut();
+            let checked_output = checked_output.data_mut();
             let outputs = [raw_output.data_mut().as_mut_ptr().cast::<u8>()];
             let arguments: Vec<OperandArgument> = pointers
                 .iter()
@@ -286,9 +285,9 @@ fn calls() {
                 .map(|pointer| OperandArgument { pointer, stride: 4, outer_stride: 0 })
                 .collect();
             let turns = &mut [
-                Contender::new("checked", || case.function.call(&given, &mut checked_output).expect("the call fits")),
-                // SAFETY: the arrays are those of the kernel's signature, and the output is none of the inputs.
-                Contender::new("raw", || unsafe { kernel.call_raw(&pointers, &outputs) }.expect("no temporaries")),
+                Contender::new("checked", || case.function.call(&given, &mut *checked_output).expect("the call fits")),
+                // SAFETY: the arrays are those of the signature, and the output is none of the inputs.
+                Contender::new("raw", || unsafe { prepared.call_raw(&pointers, &outputs) }.expect("there is memory")),
                 // SAFETY: an elementwise pass has one operand for each input and output, in order.
                 Contender::new("code", || unsafe { compiled.code.run(&arguments, N, 1) }),
             ];
@@ -319,7 +318,7 @@ fn compile() {
 
 fn compile_row(function: &str, text: &str, name: &str, choice: BackendChoice, isa: Isa) {
     // One place in the cache, taken by another expression before each sample.
-    let engine = Engine::builder().backend(choice).isa(isa).threads(1).cache_capacity(NonZeroUsize::MIN);
+    let engine = Engine::builder().backend(choice).isa(isa).threads(1).code_cache_bytes(0);
     let engine = engine.build().expect("this machine has it");
     let arrays = common::arrays(&engine.compile(text).expect("it is valid"), 16 * WIDTH);
     let signature = Case::new(&engine, text, Fusion::Full, arrays).signature();
@@ -334,9 +333,9 @@ fn compile_row(function: &str, text: &str, name: &str, choice: BackendChoice, is
         let function = engine.compile(text).expect("it is valid");
         samples[0].push(clock.elapsed().as_secs_f64() * 1e6);
         let clock = Instant::now();
-        let kernel = function.kernel_for(&signature).expect("it fits");
+        let prepared = function.prepare(&signature).expect("it fits");
         samples[1].push(clock.elapsed().as_secs_f64() * 1e6);
-        drop(kernel);
+        drop(prepared);
         if let Some(alone) = &alone {
             let clock = Instant::now();
             let codes: Vec<_> = passes.iter().map(|pass| alone.compile(&pass.pass).expect("it can")).collect();
@@ -355,7 +354,7 @@ fn compile_row(function: &str, text: &str, name: &str, choice: BackendChoice, is
     row(cells);
 }
 
-/// What `Verify::OnCompile` adds to the compilation of a kernel, warm.
+/// What `Verify::OnCompile` adds to the compilation of a function, warm.
 fn verify() {
     title("Function to kernel, warm: µs, least (median)");
     header(&["function", "backend", "passes", "trusted", "verified", "the check, median"]);
@@ -368,7 +367,7 @@ fn verify() {
             };
             let [trusting, verifying] = [Verify::Off, Verify::OnCompile].map(|verify| {
                 let engine = Engine::builder().backend(choice).isa(engine.isa()).threads(1).verify(verify);
-                engine.cache_capacity(NonZeroUsize::MIN).build().expect("this machine has it")
+                engine.code_cache_bytes(0).build().expect("this machine has it")
             });
             let arrays = common::arrays(&trusting.compile(text).expect("it is valid"), 16 * WIDTH);
             let signature = Case::new(&trusting, text, Fusion::Full, arrays).signature();
@@ -382,9 +381,9 @@ fn verify() {
                     Case::new(engine, "x * x", Fusion::Full, vec![other.clone()]);
                     let function = engine.compile(text).expect("it is valid");
                     let clock = Instant::now();
-                    let kernel = function.kernel_for(&signature).expect("it fits");
+                    let prepared = function.prepare(&signature).expect("it fits");
                     samples.push(clock.elapsed().as_secs_f64() * 1e6);
-                    passes = kernel.explain().passes.len();
+                    passes = prepared.explain().passes.len();
                 }
             }
             samples.iter_mut().for_each(|samples| samples.sort_by(f64::total_cmp));

@@ -1,4 +1,4 @@
-//! Function neural-network activations and elementwise arithmetic, compiled to native loops at run time.
+//! Fused neural-network activations and elementwise arithmetic, compiled to native loops at run time.
 //!
 //! You describe what to compute as a small expression; Fuselet rewrites it, fuses it into as few loops as possible, expands
 //! its transcendental functions, compiles it in microseconds and runs it at the speed of the machine. Fusing never
@@ -6,7 +6,7 @@
 //!
 //! # A tour
 //!
-//! An [`Engine`] compiles; a [`Function`] function is called. Inputs are slices, numbers or strided views
+//! An [`Engine`] compiles; a [`Function`] is called. Inputs are slices, numbers or strided views
 //! ([`ArrayRef`]); they broadcast like NumPy's arrays.
 //!
 //! ```
@@ -69,6 +69,21 @@
 //! The waist is the lane program: about thirty primitive operations, each with exactly one correct result. That is why every
 //! backend gives the same bits, and why a new activation touches nothing but the library file.
 //!
+//! # Features
+//!
+//! | feature | | |
+//! |---|---|---|
+//! | `wide` | default | code for AVX2 and AVX-512, on x86-64 |
+//! | `cranelift` | default | code for every other machine, through Cranelift, which takes minutes to build |
+//! | `rayon` | default | large calls on all cores |
+//! | `disassembly` | | machine code as text in explanations, on x86-64 |
+//! | `ndarray` | | arrays of the crate `ndarray` as arguments |
+//! | `perf` | | names of compiled passes for Linux `perf` |
+//! | `tracing` | | events of engines as events of the crate `tracing` |
+//! | `unstable` | | plans, lane programs, lowering and backends as public modules, which change without notice |
+//!
+//! Without any the interpreter runs everything, with the same bits.
+//!
 //! # What may fail
 //!
 //! Errors are values, one enum a stage: [`ir::Error`] (with the place in the text), [`CompileError`], [`ArrayError`],
@@ -77,19 +92,37 @@
 
 mod api;
 pub mod array;
-pub mod codegen;
 mod compile;
 mod exec;
+
+// The inside: public for tests, benchmarks and the curious, who take it as it is.
+#[cfg(feature = "unstable")]
+pub mod codegen;
+#[cfg(not(feature = "unstable"))]
+#[allow(dead_code, unused_imports, reason = "public with the feature `unstable`")]
+mod codegen;
+#[cfg(feature = "unstable")]
 pub mod lane;
+#[cfg(not(feature = "unstable"))]
+#[allow(dead_code, unused_imports, reason = "public with the feature `unstable`")]
+mod lane;
+#[cfg(feature = "unstable")]
 pub mod lower;
+#[cfg(not(feature = "unstable"))]
+#[allow(dead_code, unused_imports, reason = "public with the feature `unstable`")]
+mod lower;
+#[cfg(feature = "unstable")]
 pub mod plan;
+#[cfg(not(feature = "unstable"))]
+#[allow(dead_code, unused_imports, reason = "public with the feature `unstable`")]
+mod plan;
 
 pub use api::{
     BackendChoice, CallError, CompileError, Engine, EngineBuilder, EngineError, Error, Explanation, Function, Prepared,
-    Signature, Tile,
+    Signature, Tile, UnknownBackend,
 };
 pub use array::{ArrayError, ArrayMut, ArrayOut, ArrayRef, Dtype, Element, MAX_RANK};
-pub use codegen::isa::Isa;
+pub use codegen::isa::{Isa, UnknownIsa};
 pub use compile::{CacheUsage, Compiled, Event, Verify};
 pub use exec::threads::Executor;
 pub use plan::Fusion;

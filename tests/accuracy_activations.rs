@@ -10,7 +10,6 @@
 use fuselet::array::Dtype;
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::isa::Isa;
-use fuselet::codegen::wide::Wide;
 use fuselet::codegen::{Backend, Code};
 use fuselet::lane::{LaneBuilder, Layout, Operand, OperandArgument, OperandId, Pass, Role, Value};
 use fuselet_ir::library::Value as Parameter;
@@ -113,8 +112,7 @@ impl Kernel {
         let pass = Pass { name: activation.to_string(), program: builder.finish(), operands };
         pass.verify().unwrap_or_else(|error| panic!("{error}"));
         let operations = pass.program.operation_count();
-        let wide = Wide::new(Isa::detect()).ok().and_then(|wide| wide.compile(&pass).ok());
-        let code = wide.unwrap_or_else(|| {
+        let code = fast(&pass).unwrap_or_else(|| {
             Interpreter::new(Isa::detect()).compile(&pass).expect("the interpreter compiles every pass")
         });
         Kernel { code, operations }
@@ -127,6 +125,20 @@ impl Kernel {
         // SAFETY: both arrays have as many elements of the pass's dtype; y is borrowed mutably.
         unsafe { self.code.run(&operands, x.len(), 1) };
     }
+}
+
+/// A pass compiled by the fastest backend there is.
+fn fast(pass: &Pass) -> Option<Arc<dyn Code>> {
+    #[cfg(all(feature = "wide", target_arch = "x86_64"))]
+    if let Ok(wide) = fuselet::codegen::wide::Wide::new(Isa::detect()) {
+        return wide.compile(pass).ok();
+    }
+    #[cfg(feature = "cranelift")]
+    if let Ok(cranelift) = fuselet::codegen::cranelift::Cranelift::new(Isa::detect()) {
+        return cranelift.compile(pass).ok();
+    }
+    let _ = pass;
+    None
 }
 
 /// The worst distance, and where.

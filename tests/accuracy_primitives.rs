@@ -4,10 +4,8 @@
 //! of this machine computes, and all have to agree in every bit.
 
 use fuselet::array::Dtype;
-use fuselet::codegen::cranelift::Cranelift;
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::isa::Isa;
-use fuselet::codegen::wide::Wide;
 use fuselet::codegen::{Backend, Code};
 use fuselet::lane::{LaneBuilder, Layout, Operand, OperandArgument, OperandId, Pass, Role};
 use fuselet_ir::ulp::{ulp_distance_f32, ulp_distance_f64};
@@ -47,10 +45,15 @@ impl Number for f64 {
 fn backends(fma: bool) -> Vec<Box<dyn Backend>> {
     let level = if fma { Isa::detect() } else { Isa::Baseline };
     let mut backends: Vec<Box<dyn Backend>> = vec![Box::new(Interpreter::new(Isa::detect()))];
-    backends.extend(Cranelift::new(level).map(|backend| Box::new(backend) as Box<dyn Backend>));
+    #[cfg(feature = "cranelift")]
+    backends.extend(
+        fuselet::codegen::cranelift::Cranelift::new(level).map(|backend| Box::new(backend) as Box<dyn Backend>),
+    );
+    #[cfg(all(feature = "wide", target_arch = "x86_64"))]
     for isa in [Isa::Avx2, Isa::Avx512].into_iter().filter(|isa| isa.is_available()) {
-        backends.extend(Wide::new(isa).map(|backend| Box::new(backend) as Box<dyn Backend>));
+        backends.extend(fuselet::codegen::wide::Wide::new(isa).map(|backend| Box::new(backend) as Box<dyn Backend>));
     }
+    let _ = level;
     backends
 }
 

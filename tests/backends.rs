@@ -2,17 +2,12 @@
 
 mod backend_suite;
 
-use fuselet::codegen::cranelift::Cranelift;
+use fuselet::codegen::Backend;
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::isa::Isa;
-use fuselet::codegen::{Backend, InParts};
 
 fn interpreter(isa: Isa) -> Option<Box<dyn Backend>> {
     isa.is_available().then(|| Box::new(Interpreter::new(isa)) as Box<dyn Backend>)
-}
-
-fn cranelift(isa: Isa) -> Option<Box<dyn Backend>> {
-    isa.is_available().then(|| Box::new(Cranelift::new(isa).expect("it knows this machine")) as Box<dyn Backend>)
 }
 
 backend_suite!(interpreter_baseline, interpreter(Isa::Baseline));
@@ -20,21 +15,32 @@ backend_suite!(interpreter_avx_fma, interpreter(Isa::AvxFma));
 backend_suite!(interpreter_avx2, interpreter(Isa::Avx2));
 backend_suite!(interpreter_avx512, interpreter(Isa::Avx512));
 
-backend_suite!(cranelift_baseline, cranelift(Isa::Baseline));
-backend_suite!(cranelift_avx_fma, cranelift(Isa::AvxFma));
+#[cfg(feature = "cranelift")]
+mod cranelift {
+    use super::*;
+    use fuselet::codegen::InParts;
+    use fuselet::codegen::cranelift::Cranelift;
 
-/// As the engine has it: long passes cut into parts.
-fn cranelift_in_parts(isa: Isa) -> Option<Box<dyn Backend>> {
-    let inner = || Cranelift::new(isa).expect("it knows this machine");
-    isa.is_available().then(|| Box::new(InParts { inner: inner() }) as Box<dyn Backend>)
+    fn cranelift(isa: Isa) -> Option<Box<dyn Backend>> {
+        isa.is_available().then(|| Box::new(Cranelift::new(isa).expect("it knows this machine")) as Box<dyn Backend>)
+    }
+
+    /// As the engine has it: long passes cut into parts.
+    fn in_parts(isa: Isa) -> Option<Box<dyn Backend>> {
+        let inner = || Cranelift::new(isa).expect("it knows this machine");
+        isa.is_available().then(|| Box::new(InParts { inner: inner() }) as Box<dyn Backend>)
+    }
+
+    backend_suite!(baseline, cranelift(Isa::Baseline));
+    backend_suite!(avx_fma, cranelift(Isa::AvxFma));
+    backend_suite!(baseline_in_parts, in_parts(Isa::Baseline));
+    backend_suite!(avx_fma_in_parts, in_parts(Isa::AvxFma));
 }
 
-backend_suite!(cranelift_in_parts_baseline, cranelift_in_parts(Isa::Baseline));
-backend_suite!(cranelift_in_parts_avx_fma, cranelift_in_parts(Isa::AvxFma));
-
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(feature = "wide", target_arch = "x86_64"))]
 mod wide {
     use super::*;
+    use fuselet::codegen::InParts;
     use fuselet::codegen::wide::Wide;
 
     fn wide(isa: Isa) -> Option<Box<dyn Backend>> {

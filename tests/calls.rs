@@ -9,10 +9,9 @@ use fuselet::codegen::{Backend, BackendError, Code};
 use fuselet::ir::shape::{InputShape, ShapeError};
 use fuselet::lane::{LaneOp, Pass};
 use fuselet::{
-    ArrayError, ArrayMut, ArrayRef, BackendChoice, CallError, CompileError, Dtype, Engine, EngineError, Event,
-    Function, Fusion, Input, Isa, MAX_RANK, Output, Signature,
+    ArrayError, ArrayMut, ArrayOut, ArrayRef, BackendChoice, CallError, CompileError, Dtype, Engine, EngineError,
+    Event, Function, Fusion, Isa, MAX_RANK, Signature,
 };
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
@@ -44,14 +43,14 @@ fn inputs_are_given_by_name_each_once() {
     let missing = CallError::MissingInput { name: "y".into(), expected: expected.clone() };
     assert_eq!(refused("x + y", &[("x", (&x).into())], &[2]), missing);
     assert_eq!(refused("x + y", &[], &[2]), CallError::MissingInput { name: "x".into(), expected: expected.clone() });
-    let unknown = CallError::UnknownInput { name: "z".into(), expected: expected.clone() };
+    let unknown = CallError::UnknownInput { name: "z".into(), nearest: None, expected: expected.clone() };
     assert_eq!(refused("x + y", &[("x", (&x).into()), ("z", (&y).into())], &[2]), unknown);
     assert_eq!(refused("x + y", &[("x", (&x).into()), ("y", (&y).into()), ("z", (&y).into())], &[2]), unknown);
     let repeated = CallError::RepeatedInput { name: "x".into() };
     assert_eq!(refused("x + y", &[("x", (&x).into()), ("y", (&y).into()), ("x", (&x).into())], &[2]), repeated);
     assert_eq!(
         refused("1 + 1", &[("x", (&x).into())], &[]),
-        CallError::UnknownInput { name: "x".into(), expected: vec![] }
+        CallError::UnknownInput { name: "x".into(), nearest: None, expected: vec![] }
     );
     let text = refused("x + y", &[("x", (&x).into())], &[2]).to_string();
     assert!(text.contains("`y`") && text.contains("`x`, `y`"), "{text}");
@@ -66,11 +65,13 @@ fn the_array_worked_on_in_place_is_an_input_too() {
     let function = compile("x * scale");
     let mut x = [GUARD; 3];
     let expected = names(&["x", "scale"]);
-    let result = function.call_in_place(("y", &mut x), &[("x", (&[1.0f32; 3]).into()), ("scale", (&2.0f32).into())]);
-    assert_eq!(result, Err(CallError::UnknownInput { name: "y".into(), expected: expected.clone() }));
-    let result = function.call_in_place(("x", &mut x), &[("x", (&[1.0f32; 3]).into()), ("scale", (&2.0f32).into())]);
+    let result =
+        function.call_in_place(("y", (&mut x).into()), &[("x", (&[1.0f32; 3]).into()), ("scale", (&2.0f32).into())]);
+    assert_eq!(result, Err(CallError::UnknownInput { name: "y".into(), nearest: None, expected: expected.clone() }));
+    let result =
+        function.call_in_place(("x", (&mut x).into()), &[("x", (&[1.0f32; 3]).into()), ("scale", (&2.0f32).into())]);
     assert_eq!(result, Err(CallError::RepeatedInput { name: "x".into() }));
-    let result = function.call_in_place(("x", &mut x), &[]);
+    let result = function.call_in_place(("x", (&mut x).into()), &[]);
     assert_eq!(result, Err(CallError::MissingInput { name: "scale".into(), expected }));
     assert_eq!(x, [GUARD; 3]);
 }
@@ -84,17 +85,120 @@ fn outputs_are_given_by_name_each_once() {
     let inputs: &[(&str, ArrayRef<'_>)] = &[("x", (&x).into()), ("y", (&y).into())];
     let count = |given| Err(CallError::OutputCount { expected: expected.clone(), given });
     assert_eq!(function.call(inputs, &mut a), count(1));
-    assert_eq!(function.call_many(inputs, &mut []), count(0));
-    assert_eq!(function.call_many(inputs, &mut [("sum", &mut a), ("product", &mut b), ("more", &mut c)]), count(3));
-    assert!(matches!(
-        function.call_many(inputs, &mut [("sum", &mut a), ("sum", &mut b)]),
-        Err(CallError::OutputCount { .. })
-    ));
-    let unknown = Err(CallError::UnknownOutput { name: "more".into(), expected: expected.clone() });
-    assert_eq!(function.call_many(inputs, &mut [("sum", &mut a), ("more", &mut b)]), unknown);
+    assert_eq!(function.call_many(inputs, [] as [(&str, ArrayOut<'_>); 0]), count(0));
+    assert_eq!(function.call_many(inputs, [("product", (&mut a).into())]), count(1));
+    assert_eq!(function.call_views(&[(&x).into(), (&y).into()], &[]), count(0));
+    let three = [(&mut a).into(), (&mut b).into(), (&mut c).into()];
+    assert_eq!(function.call_views(&[(&x).into(), (&y).into()], &three), count(3));
+    let unknown = |name: &str, nearest: Option<&str>| {
+        let (name, nearest) = (name.into(), nearest.map(str::to_owned));
+        Err(CallError::UnknownOutput { name, nearest, expected: expected.clone() })
+    };
+    let three = [("sum", (&mut a).into()), ("product", (&mut b).into()), ("more", (&mut c).into())];
+    assert_eq!(function.call_many(inputs, three), unknown("more", None));
+    let two = [("sum", (&mut a).into()), ("prodct", (&mut b).into())];
+    assert_eq!(function.call_many(inputs, two), unknown("prodct", Some("product")));
+    let repeated = Err(CallError::RepeatedOutput { name: "sum".into() });
+    assert_eq!(function.call_many(inputs, [("sum", (&mut a).into()), ("sum", (&mut b).into())]), repeated);
     assert_eq!((a, b, c), ([GUARD; 2], [GUARD; 2], [GUARD; 2]));
-    function.call_many(inputs, &mut [("product", &mut b), ("sum", &mut a)]).unwrap();
+    function.call_many(inputs, [("product", (&mut b).into()), ("sum", (&mut a).into())]).unwrap();
     assert_eq!((a, b), ([4.0, 6.0], [3.0, 8.0]));
+}
+
+/// Every way to call refuses what does not fit, and writes nothing then.
+#[test]
+fn every_way_to_call_counts_and_names_its_arrays() {
+    let function = compile("input w, m, g; m = 0.9 * m + g, w = w - 0.1 * g");
+    let (mut m, mut w) = ([GUARD; 3], [GUARD; 3]);
+    let g = [1.0f32; 3];
+    let expected = names(&["w", "m", "g"]);
+    let count = |given| Err(CallError::InputCount { expected: expected.clone(), given });
+    let view = ArrayRef::from(&g);
+    assert_eq!(function.call_views(&[view, view], &[(&mut m).into(), (&mut w).into()]), count(2));
+    assert_eq!(function.call_positional(&[view; 4], &mut m), count(4));
+    let outputs = || names(&["m", "w"]);
+    let too_few = CallError::OutputCount { expected: outputs(), given: 1 };
+    assert_eq!(function.call_positional(&[view; 3], &mut m), Err(too_few.clone()));
+    assert_eq!(function.call_to_vec::<f32>(&[("w", view), ("m", view), ("g", view)]), Err(too_few.clone()));
+    let both = |m: &'static str, w: &'static str| (m, w);
+    for ((m_output, m_input), (w_output, w_input), error) in [
+        (both("m", "m"), both("m", "w"), CallError::RepeatedOutput { name: "m".into() }),
+        (both("m", "m"), both("w", "m"), CallError::MissingInput { name: "w".into(), expected: expected.clone() }),
+        (both("m", "g"), both("w", "w"), CallError::MissingInput { name: "m".into(), expected: expected.clone() }),
+        (
+            both("mm", "m"),
+            both("w", "w"),
+            CallError::UnknownOutput { name: "mm".into(), nearest: Some("m".into()), expected: outputs() },
+        ),
+        (
+            both("m", "m"),
+            both("w", "ww"),
+            CallError::UnknownInput { name: "ww".into(), nearest: Some("w".into()), expected: expected.clone() },
+        ),
+    ] {
+        let in_place = [(m_output, m_input, (&mut m).into()), (w_output, w_input, (&mut w).into())];
+        let none: [(&str, ArrayOut<'_>); 0] = [];
+        assert_eq!(function.call_many_in_place(in_place, &[("g", view)], none), Err(error));
+    }
+    let none: [(&str, ArrayOut<'_>); 0] = [];
+    let one = [("m", "m", (&mut m).into())];
+    assert_eq!(function.call_many_in_place(one, &[("g", view), ("w", view)], none), Err(too_few));
+    let in_place = function.call_in_place(("m", (&mut m).into()), &[("g", view), ("w", view)]);
+    assert!(matches!(in_place, Err(CallError::OutputCount { given: 1, .. })));
+    let both = [("m", "m", (&mut m).into()), ("w", "w", (&mut w).into())];
+    let none: [(&str, ArrayOut<'_>); 0] = [];
+    let repeated = function.call_many_in_place(both, &[("g", view), ("m", view)], none);
+    assert_eq!(repeated, Err(CallError::RepeatedInput { name: "m".into() }));
+    assert_eq!((m, w), ([GUARD; 3], [GUARD; 3]));
+    // One over its input, one apart.
+    let one = [("m", "m", (&mut m).into())];
+    function.call_many_in_place(one, &[("g", view), ("w", view)], [("w", (&mut w).into())]).unwrap();
+    assert_eq!((m, w), ([GUARD * 0.9 + 1.0; 3], [0.9; 3]));
+}
+
+#[test]
+fn a_vector_made_for_a_result_has_its_dtype_and_its_elements() {
+    for engine in engines() {
+        let function = engine.compile("x + y").unwrap();
+        let (x, y) = ([1.0f32, 2.0, 3.0, 4.0], [10.0f32, 20.0]);
+        let matrix = ArrayRef::strided(&x, &[2, 2], &[1, 2], 0).unwrap();
+        let inputs = [("y", (&y).into()), ("x", matrix)];
+        assert_eq!(function.call_to_vec::<f32>(&inputs), Ok(vec![11.0, 23.0, 12.0, 24.0]));
+        let error = function.call_to_vec::<f64>(&inputs).unwrap_err();
+        assert!(matches!(error, CallError::Dtype { found: Dtype::F64, expected: Dtype::F32, .. }), "{error}");
+        let none: [f32; 0] = [];
+        assert_eq!(function.call_to_vec::<f32>(&[("x", (&none).into()), ("y", (&1.0f32).into())]), Ok(vec![]));
+        let misfit = function.call_to_vec::<f32>(&[("x", (&[1.0f32; 3]).into()), ("y", (&y).into())]);
+        assert!(matches!(misfit, Err(CallError::Shape(ShapeError::Broadcast { .. }))));
+        let huge = ArrayRef::strided(&x, &[1 << 60], &[0], 0).unwrap();
+        let error = function.call_to_vec::<f32>(&[("x", huge), ("y", (&1.0f32).into())]).unwrap_err();
+        assert!(
+            matches!(error, CallError::OutOfMemory { .. } | CallError::Shape(ShapeError::TooLarge { .. })),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn two_written_views_of_one_slice_share_no_element() {
+    let mut data = [GUARD; 12];
+    for (shape, strides, offsets) in
+        [(&[2, 3][..], &[6, 1][..], [0, 2]), (&[2, 3], &[6, 1], [3, 3]), (&[2], &[4], [0, 4]), (&[4], &[2], [4, 0])]
+    {
+        let error = ArrayMut::strided_pair(&mut data, shape, strides, offsets).unwrap_err();
+        assert!(matches!(error, ArrayError::Shared { .. }), "{shape:?} {strides:?} {offsets:?}: {error}");
+    }
+    assert!(matches!(ArrayMut::strided_pair(&mut data, &[2], &[0], [0, 1]), Err(ArrayError::Overlapping { .. })));
+    assert!(matches!(ArrayMut::strided_pair(&mut data, &[6], &[2], [0, 2]), Err(ArrayError::OutOfBounds { .. })));
+    for (shape, strides, offsets) in
+        [(&[2, 3][..], &[6, 1][..], [0, 3]), (&[6], &[2], [0, 1]), (&[6], &[-2], [10, 11]), (&[3, 2], &[1, 6], [3, 0])]
+    {
+        let (mut a, b) = ArrayMut::strided_pair(&mut data, shape, strides, offsets).unwrap();
+        let halves = compile("input a, b; -a + b");
+        halves.call_in_place(("a", a.reborrow()), &[("b", b.as_view())]).unwrap();
+        assert_eq!(data.iter().filter(|value| **value == GUARD).count(), 6, "{shape:?} {strides:?} {offsets:?}");
+        data = [GUARD; 12];
+    }
 }
 
 #[test]
@@ -166,7 +270,7 @@ fn views_stay_inside_of_their_slice() {
     // No element is in no place, whatever the strides; nor is its half.
     let empty = ArrayRef::strided(&data, &[0, 1 << 60], &[isize::MAX, isize::MIN], usize::MAX).unwrap();
     let mut nothing = ArrayMut::new(&mut written[..0], &[0, 1 << 59]).unwrap();
-    compile("glu(x)").call(&[("x", (&empty).into())], &mut nothing).unwrap();
+    compile("glu(x)").call(&[("x", empty)], &mut nothing).unwrap();
 }
 
 #[test]
@@ -186,7 +290,7 @@ fn an_output_has_an_element_for_each_of_its_places() {
 }
 
 /// A view of part of an array that another view writes, as only unsafe code can make it.
-fn beside(data: *const f32, shape: &[usize], strides: &[isize]) -> ArrayRef<'static> {
+fn beside(data: *const f32, shape: &'static [usize], strides: &'static [isize]) -> ArrayRef<'static> {
     // SAFETY: the tests below keep the array alive, and hand the view to calls that must refuse it.
     unsafe { ArrayRef::from_raw_parts(data, shape, strides) }.unwrap()
 }
@@ -209,7 +313,7 @@ fn an_output_that_overlaps_an_input_without_being_it_is_refused() {
     for (how, shape, input, strides) in overlapping {
         // SAFETY: elements 8 to 24 of `data`, which nothing else uses while the call refuses.
         let mut output = unsafe { ArrayMut::from_raw_parts(at(8), shape, strides) }.unwrap();
-        let error = function.call(&[("x", (&input).into())], &mut output).unwrap_err();
+        let error = function.call(&[("x", input)], &mut output).unwrap_err();
         let CallError::Overlap { output, other, .. } = &error else { panic!("{how}: {error}") };
         assert_eq!((output.as_str(), other.as_str()), ("out", "x"), "{how}");
         assert_eq!(data, before, "{how}");
@@ -220,12 +324,12 @@ fn an_output_that_overlaps_an_input_without_being_it_is_refused() {
     let mut output = unsafe { ArrayMut::from_raw_parts(at(0), &[3, 4], &[4, 1]) }.unwrap();
     let x = [1.0f32; 12];
     let view = ArrayRef::new(&x, &[3, 4]).unwrap();
-    let result = compile("x + row").call(&[("x", (&view).into()), ("row", (&row).into())], &mut output);
+    let result = compile("x + row").call(&[("x", view), ("row", row)], &mut output);
     assert!(matches!(result, Err(CallError::Overlap { .. })));
     // Neighbours do not overlap.
     // SAFETY: elements 8 to 16, read from elsewhere.
     let mut output = unsafe { ArrayMut::from_raw_parts(at(8), &[8], &[1]) }.unwrap();
-    function.call(&[("x", &beside(at(0), &[8], &[1]))], &mut output).unwrap();
+    function.call(&[("x", beside(at(0), &[8], &[1]))], &mut output).unwrap();
     assert_eq!(data[8..16], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
     assert_eq!((&data[..8], &data[16..]), (&before[..8], &before[16..]));
 }
@@ -238,12 +342,11 @@ fn two_outputs_cannot_share_memory() {
     let x = [1.0f32; 8];
     for offset in [0, 1, 4] {
         // SAFETY: both lie in `data`, and the call refuses them.
-        let (mut a, mut b) = unsafe {
+        let (a, b) = unsafe {
             let b = base.add(offset);
             (ArrayMut::from_raw_parts(base, &[8], &[1]).unwrap(), ArrayMut::from_raw_parts(b, &[8], &[1]).unwrap())
         };
-        let outputs: &mut [(&str, &mut dyn Output)] = &mut [("a", &mut a), ("b", &mut b)];
-        let error = function.call_many(&[("x", (&x).into())], outputs).unwrap_err();
+        let error = function.call_many(&[("x", (&x).into())], [("a", a.into()), ("b", b.into())]).unwrap_err();
         assert!(matches!(&error, CallError::Overlap { output, other, .. } if output == "b" && other == "a"), "{error}");
         assert_eq!(data, [GUARD; 12]);
     }
@@ -252,7 +355,8 @@ fn two_outputs_cannot_share_memory() {
 #[test]
 fn an_input_that_is_read_after_the_output_is_written_cannot_be_the_output() {
     // Two kernels over different axes: the second reads x when the first has written.
-    let shape = [6, 6];
+    const SHAPE: [usize; 2] = [6, 6];
+    let shape = SHAPE;
     let x = Array::from_fn(&shape, |at| (at as f32).sin());
     let text = "{ s = softmax(x, axis = 0), t = softmax(x, axis = 1) }";
     for engine in engines() {
@@ -260,16 +364,16 @@ fn an_input_that_is_read_after_the_output_is_written_cannot_be_the_output() {
         let wanted = call(&function, std::slice::from_ref(&x)).unwrap();
         for in_place in 0..2 {
             let mut data = x.data.clone();
-            let input = beside(data.as_ptr(), &shape, &[6, 1]);
+            let input = beside(data.as_ptr(), &SHAPE, &[6, 1]);
             let mut other = Array::from_fn(&shape, |_| GUARD);
             // SAFETY: the same array as the input's, which the call allows or refuses.
-            let mut own = unsafe { ArrayMut::from_raw_parts(data.as_mut_ptr(), &shape, &[6, 1]) }.unwrap();
-            let mut beside = ArrayMut::new(&mut other.data, &shape).unwrap();
-            let outputs: &mut [(&str, &mut dyn Output)] = match in_place {
-                0 => &mut [("s", &mut own), ("t", &mut beside)],
-                _ => &mut [("s", &mut beside), ("t", &mut own)],
+            let own = unsafe { ArrayMut::from_raw_parts(data.as_mut_ptr(), &shape, &[6, 1]) }.unwrap();
+            let beside = ArrayMut::new(&mut other.data, &shape).unwrap();
+            let outputs: [(&str, ArrayOut<'_>); 2] = match in_place {
+                0 => [("s", own.into()), ("t", beside.into())],
+                _ => [("s", beside.into()), ("t", own.into())],
             };
-            match function.call_many(&[("x", (&input).into())], outputs) {
+            match function.call_many(&[("x", input)], outputs) {
                 Ok(()) => {
                     assert_eq!(data, wanted[in_place].data, "{}", name(engine));
                     assert_eq!(other.data, wanted[1 - in_place].data, "{}", name(engine));
@@ -283,9 +387,9 @@ fn an_input_that_is_read_after_the_output_is_written_cannot_be_the_output() {
         }
         // The first kernel's result in place of x would spoil the second's.
         let signature = Signature::new().with("x", Dtype::F32, &shape).unwrap();
-        let kernel = function.prepare(&signature).unwrap();
-        assert!(!(kernel.allows_in_place(0, 0) && kernel.allows_in_place(1, 0)));
-        assert!(!kernel.allows_in_place(2, 0) && !kernel.allows_in_place(0, 1), "there is no such array");
+        let prepared = function.prepare(&signature).unwrap();
+        assert!(!(prepared.allows_in_place(0, 0) && prepared.allows_in_place(1, 0)));
+        assert!(!prepared.allows_in_place(2, 0) && !prepared.allows_in_place(0, 1), "there is no such array");
     }
 }
 
@@ -329,16 +433,18 @@ fn empty_arrays_and_single_numbers_are_arrays_like_others() {
 
 #[test]
 fn sizes_beyond_memory_are_errors() {
-    let one = [1.0f32];
-    let repeated = |shape: &[usize]| ArrayRef::strided(&one, shape, &vec![0; shape.len()], 0).unwrap();
+    fn repeated(shape: &[usize]) -> ArrayRef<'_> {
+        ArrayRef::strided(&[1.0f32], shape, &[0; 3][..shape.len()], 0).unwrap()
+    }
+
     let mut result = [GUARD];
     for engine in engines() {
         for text in ["sum(x, axis = none)", "max(exp(x), axis = none)", "sum(softmax(x, axis = 0), axis = none)"] {
             for fusion in [Fusion::Full, Fusion::Off] {
                 let function = engine.compile_with(text, fusion).unwrap();
                 for shape in [&[1usize << 40, 1 << 40][..], &[usize::MAX, 2], &[1 << 21, 1 << 21, 1 << 21]] {
-                    let mut output = ArrayMut::new(&mut result, &vec![1; shape.len()][..]).unwrap();
-                    let error = function.call(&[("x", &repeated(shape))], &mut output).unwrap_err();
+                    let output = ArrayMut::new(&mut result, &[1; 3][..shape.len()]).unwrap();
+                    let error = function.call(&[("x", repeated(shape))], output).unwrap_err();
                     assert_eq!(error, CallError::Shape(ShapeError::TooLarge { shape: shape.to_vec() }), "{text}");
                 }
             }
@@ -347,13 +453,13 @@ fn sizes_beyond_memory_are_errors() {
         let function = engine.compile("max(x + y, axis = none)").unwrap();
         let (x, y) = (repeated(&[1 << 40, 1]), repeated(&[1, 1 << 40]));
         let mut output = ArrayMut::new(&mut result, &[1, 1]).unwrap();
-        let error = function.call(&[("x", (&x).into()), ("y", (&y).into())], &mut output).unwrap_err();
+        let error = function.call(&[("x", x), ("y", y)], &mut output).unwrap_err();
         assert!(matches!(error, CallError::Shape(ShapeError::TooLarge { .. })), "{error}");
         // Countable, but no memory holds the array between the kernels.
         let function = engine.compile_with("sum(exp(x), axis = none)", Fusion::Off).unwrap();
         for length in [1usize << 58, 1 << 60] {
-            let mut output = ArrayMut::new(&mut result, &[1]).unwrap();
-            let error = function.call(&[("x", &repeated(&[length]))], &mut output).unwrap_err();
+            let output = ArrayMut::new(&mut result, &[1]).unwrap();
+            let error = function.call(&[("x", repeated(&[length]))], output).unwrap_err();
             assert!(matches!(error, CallError::OutOfMemory { bytes } if bytes >= 4 * length), "{error}");
         }
     }
@@ -472,9 +578,9 @@ fn a_pass_is_compiled_once_however_many_threads_ask() {
                 });
             }
         });
-        let (held, most) = engine.cache_usage();
-        assert!(held >= TEXTS.len() && held < most);
-        assert_eq!(backend.compiled.load(Ordering::Relaxed), held, "one compile for each pass in the cache");
+        let usage = engine.cache_usage();
+        assert!(usage.passes >= TEXTS.len() && usage.bytes < usage.limit);
+        assert_eq!(backend.compiled.load(Ordering::Relaxed), usage.passes, "one compile for each pass in the cache");
     }
 }
 
@@ -494,18 +600,25 @@ fn equal_passes_of_different_expressions_and_shapes_share_code() {
 
 #[test]
 fn the_cache_is_bounded_and_functions_outlive_their_entries() {
-    let (engine, backend) = counting(false, Engine::builder().cache_capacity(NonZeroUsize::new(3).unwrap()));
+    // As many bytes as three such passes take.
+    let (probe, _) = counting(false, Engine::builder());
+    let one = Array::vector(vec![1.0]);
+    for at in 0..3 {
+        call(&probe.compile(format!("x * 3 + {at}")).unwrap(), std::slice::from_ref(&one)).unwrap();
+    }
+    let bytes = probe.cache_usage().bytes;
+    let (engine, backend) = counting(false, Engine::builder().code_cache_bytes(bytes));
     let x = Array::vector(vec![1.0, -2.0, 3.0]);
     let functions: Vec<Function> = (0..10).map(|at| engine.compile(format!("x * 3 + {at}")).unwrap()).collect();
     for round in 0..2 {
         for (at, function) in functions.iter().enumerate() {
             let found = call(function, std::slice::from_ref(&x)).unwrap().remove(0);
             assert_eq!(found.data, [3.0 + at as f32, -6.0 + at as f32, 9.0 + at as f32]);
-            assert!(engine.cache_usage().0 <= 3);
+            assert!(engine.cache_usage().passes <= 3 && engine.cache_usage().bytes <= bytes);
         }
         assert_eq!(backend.compiled.load(Ordering::Relaxed), 10, "round {round}: a function keeps its code");
     }
-    assert_eq!(engine.cache_usage(), (3, 3));
+    assert_eq!(engine.cache_usage().passes, 3);
     // The entry is gone, so a new function of the same expression compiles again; the newest is still there.
     call(&engine.compile("x * 3 + 0").unwrap(), std::slice::from_ref(&x)).unwrap();
     assert_eq!(backend.compiled.load(Ordering::Relaxed), 11);

@@ -22,7 +22,7 @@ const POWERS: [&str; 14] = [
     "pow(x, tanh(-19))",
     "pow(x, tanh(19))",
     "pow(x, if 1 < 2 then 3 else x)",
-    "pow(x, sum(2))",
+    "pow(x, sum(2, axis = []))",
     "pow(x, max(2, axis = []))",
     "pow(x, 1 + exp_cutoff() / exp_cutoff())",
     "exp(pow(x, sqrt(4)))",

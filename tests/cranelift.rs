@@ -1,6 +1,8 @@
 //! What only Cranelift can get wrong: which instructions are used, listings, huge bodies, dirty registers.
 //! What every backend can get wrong is in `backends.rs`.
 
+#![cfg(feature = "cranelift")]
+
 #[allow(dead_code)]
 mod backend_suite;
 

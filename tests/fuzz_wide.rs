@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A failing seed is printed and added to the file; `FUSELET_FUZZ_SEED=…` starts from a given one.
-#![cfg(target_arch = "x86_64")]
+#![cfg(all(feature = "wide", target_arch = "x86_64"))]
 
 #[allow(dead_code, unused_macros, reason = "the suite's own tests are run by `backends`")]
 mod backend_suite;

@@ -31,7 +31,7 @@ impl Backend for Paper {
 }
 
 impl Code for Paper {
-    unsafe fn run(&self, _: &[OperandArgument], _: usize, _: usize) {
+    unsafe fn run_in(&self, _: &[OperandArgument], _: usize, _: usize, _: *mut u8) {
         unreachable!("snapshots run nothing");
     }
 

@@ -1,6 +1,6 @@
 //! The wide backend's own promises, beyond equal bits: which instructions it picks, sizes without limit, strides without
 //! limit, levels as values.
-#![cfg(target_arch = "x86_64")]
+#![cfg(all(feature = "wide", target_arch = "x86_64"))]
 
 use fuselet::array::Dtype;
 use fuselet::codegen::interpreter::Interpreter;

@@ -13,9 +13,7 @@ pub mod rows;
 pub mod timing;
 
 use fuselet::codegen::{Backend, InParts, cranelift::Cranelift};
-use fuselet::{
-    BackendChoice, Engine, EngineError, Fused, Fusion, Input, Isa, Kernel, Output, Signature, TensorMut, TensorRef,
-};
+use fuselet::{ArrayMut, ArrayRef, BackendChoice, Engine, EngineError, Function, Fusion, Isa, Prepared, Signature};
 use smallvec::SmallVec;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -82,19 +80,17 @@ impl Array {
         let length = self.shape.iter().product();
         &mut self.memory[self.start..][..length]
     }
-}
 
-impl Input for Array {
-    fn tensor(&self) -> TensorRef<'_> {
-        TensorRef::new(self.data(), &self.shape).expect("the shape is the data's")
+    /// The array as a call reads it.
+    pub fn view(&self) -> ArrayRef<'_> {
+        ArrayRef::new(self.data(), &self.shape).expect("the shape is the data's")
     }
-}
 
-impl Output for Array {
-    fn tensor_mut(&mut self) -> TensorMut<'_> {
+    /// The array as a call writes it.
+    pub fn view_mut(&mut self) -> ArrayMut<'_> {
         let length = self.shape.iter().product();
         let data = &mut self.memory[self.start..][..length];
-        TensorMut::new(data, &self.shape).expect("the shape is the data's")
+        ArrayMut::new(data, &self.shape).expect("the shape is the data's")
     }
 }
 
@@ -144,13 +140,13 @@ pub fn backend_alone(choice: BackendChoice, isa: Isa) -> Option<Arc<dyn Backend>
 }
 
 /// The arrays of a function of `n` elements, as [`arrays_of`] makes them.
-pub fn arrays(function: &Fused, n: usize) -> Vec<Rc<Array>> {
+pub fn arrays(function: &Function, n: usize) -> Vec<Rc<Array>> {
     arrays_of(function, &[n.div_ceil(WIDTH), n.min(WIDTH)])
 }
 
 /// The arrays of a function by the names of its inputs: `b` and `v` are rows, `scale` is a number, all others have the
 /// full shape.
-pub fn arrays_of(function: &Fused, full: &[usize]) -> Vec<Rc<Array>> {
+pub fn arrays_of(function: &Function, full: &[usize]) -> Vec<Rc<Array>> {
     let make = |(at, name): (usize, &String)| match name.as_str() {
         "b" | "v" => Array::normal(at as u64 + 1, &full[full.len() - 1..]),
         "scale" => Array::number(1.25),
@@ -161,7 +157,7 @@ pub fn arrays_of(function: &Fused, full: &[usize]) -> Vec<Rc<Array>> {
 
 /// A function, its inputs and memory for its output.
 pub struct Case {
-    pub function: Fused,
+    pub function: Function,
     pub inputs: Vec<Rc<Array>>,
     pub output: Array,
 }
@@ -174,7 +170,7 @@ impl Case {
     }
 
     /// This function of these inputs, in its own order; called once, so that it is compiled.
-    pub fn of(function: Fused, inputs: Vec<Rc<Array>>) -> Case {
+    pub fn of(function: Function, inputs: Vec<Rc<Array>>) -> Case {
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|input| input.shape.clone()).collect();
         let shape = function.output_shapes(&shapes).expect("the shapes fit").swap_remove(0);
         let output = Array::zeros(0, &shape);
@@ -193,29 +189,29 @@ impl Case {
     /// A checked call, as a user would write it.
     pub fn call(&mut self) {
         let names = self.function.inputs();
-        let inputs: SmallVec<[(&str, &dyn Input); 8]> =
-            names.iter().zip(&self.inputs).map(|(name, array)| (name.as_str(), array.as_ref() as &dyn Input)).collect();
-        self.function.call(&inputs, &mut self.output).expect("the call fits");
+        let inputs: SmallVec<[(&str, ArrayRef<'_>); 8]> =
+            names.iter().zip(&self.inputs).map(|(name, array)| (name.as_str(), array.view())).collect();
+        self.function.call(&inputs, self.output.view_mut()).expect("the call fits");
     }
 
-    /// Calls of the kernel for these inputs without any check: the loop, and what it costs to enter it.
+    /// Prepared calls for these inputs without any check: the loop, and what it costs to enter it.
     pub fn raw(&mut self) -> impl FnMut() + use<> {
-        let kernel = self.kernel();
+        let prepared = self.prepared();
         let inputs = self.inputs.clone();
         let pointers: Vec<*const u8> = inputs.iter().map(|input| input.data().as_ptr().cast()).collect();
         let mut output = Array::zeros(0, &self.output.shape);
         move || {
             let outputs = [output.data_mut().as_mut_ptr().cast::<u8>()];
-            // SAFETY: the arrays are those of the kernel's signature and live in the closure (`inputs` too, whose
-            // addresses do not change); the output is none of them.
-            unsafe { kernel.call_raw(&pointers, &outputs) }.expect("no temporaries");
+            // SAFETY: the arrays are those of the signature and live in the closure (`inputs` too, whose addresses do
+            // not change); the output is none of them.
+            unsafe { prepared.call_raw(&pointers, &outputs) }.expect("there is memory");
             std::hint::black_box(&inputs);
         }
     }
 
-    /// The kernel for these inputs.
-    pub fn kernel(&self) -> Kernel {
-        self.function.kernel_for(&self.signature()).expect("the signature fits")
+    /// The function made ready for these inputs.
+    pub fn prepared(&self) -> Prepared {
+        self.function.prepare(&self.signature()).expect("the signature fits")
     }
 
     /// Dtypes and shapes of these inputs.
@@ -223,7 +219,7 @@ impl Case {
         let names = self.function.inputs().iter();
         names
             .zip(&self.inputs)
-            .fold(Signature::new(), |signature, (name, array)| signature.with_input(name, array.as_ref()))
+            .fold(Signature::new(), |signature, (name, array)| signature.with_input(name, array.view()))
     }
 
     /// The number of elements of the output.

@@ -1,6 +1,6 @@
 //! The library's functions through the engine, on each backend: what a user of one gets.
 
-use fuselet::{BackendChoice, Engine, Fused, Isa};
+use fuselet::{ArrayMut, ArrayRef, BackendChoice, Engine, Function, Isa};
 use std::time::Instant;
 
 const EXPRESSIONS: [&str; 30] = [
@@ -56,23 +56,23 @@ pub fn main(chosen: &[String], dtype_is_f64: bool) {
         if !chosen.is_empty() && !chosen.iter().any(|name| expression.contains(name.as_str())) {
             continue;
         }
-        let functions: Vec<Fused> =
+        let functions: Vec<Function> =
             engines.iter().map(|engine| engine.compile(expression).expect("it compiles")).collect();
         for rows in [1usize, 16] {
-            let n = 1024 * rows;
+            let (n, shape) = (1024 * rows, [rows, 1024]);
             let best = if dtype_is_f64 {
                 let x: Vec<f64> = (0..n).map(|i| ((i * 7919) % 4001) as f64 / 250.0 - 8.0).collect();
                 race(&functions, n, |function, y: &mut [f64]| {
-                    let x = fuselet::TensorRef::new(&x, &[rows, 1024]).expect("it fits");
-                    let mut y = fuselet::TensorMut::new(y, &[rows, 1024]).expect("it fits");
-                    function.call(&[("x", &x)], &mut y).expect("it runs");
+                    let x = ArrayRef::new(&x, &shape).expect("it fits");
+                    let y = ArrayMut::new(y, &shape).expect("it fits");
+                    function.call(&[("x", x)], y).expect("it runs");
                 })
             } else {
                 let x: Vec<f32> = (0..n).map(|i| ((i * 7919) % 4001) as f32 / 250.0 - 8.0).collect();
                 race(&functions, n, |function, y: &mut [f32]| {
-                    let x = fuselet::TensorRef::new(&x, &[rows, 1024]).expect("it fits");
-                    let mut y = fuselet::TensorMut::new(y, &[rows, 1024]).expect("it fits");
-                    function.call(&[("x", &x)], &mut y).expect("it runs");
+                    let x = ArrayRef::new(&x, &shape).expect("it fits");
+                    let y = ArrayMut::new(y, &shape).expect("it fits");
+                    function.call(&[("x", x)], y).expect("it runs");
                 })
             };
             print!("{expression:45} {n:6}");
@@ -88,7 +88,7 @@ pub fn main(chosen: &[String], dtype_is_f64: bool) {
     }
 }
 
-fn race<T: Clone + Default>(functions: &[Fused], n: usize, mut call: impl FnMut(&Fused, &mut [T])) -> Vec<f64> {
+fn race<T: Clone + Default>(functions: &[Function], n: usize, mut call: impl FnMut(&Function, &mut [T])) -> Vec<f64> {
     let mut y = vec![T::default(); n];
     let repeats = ((1 << 16) / n).max(1);
     let mut best = vec![f64::INFINITY; functions.len()];

@@ -8,7 +8,7 @@ use crate::precise::{Precise, to_f64, ulp_distance};
 use crate::subject::Subject;
 use fuselet::ir::reference::{Array, evaluate};
 use fuselet::ir::ulp::ulp_distance_f32;
-use fuselet::{Engine, Fusion};
+use fuselet::{ArrayMut, ArrayRef, Engine, Fusion};
 use std::error::Error;
 
 /// Lengths of rows: around the widths of vectors and accumulators, and beyond.
@@ -156,10 +156,8 @@ pub fn certify(
         let wide = Array::new(vec![BATCH, length], x.iter().map(|x| f64::from(*x)).collect())?;
         let truth = evaluate(&subject.definition, &[wide])?.swap_remove(0);
         let mut y = vec![0f32; truth.data().len()];
-        kernel.call(
-            &[(subject.input(), &fuselet::TensorRef::new(&x, &[BATCH, length])?)],
-            &mut fuselet::TensorMut::new(&mut y, truth.shape())?,
-        )?;
+        kernel
+            .call(&[(subject.input(), ArrayRef::new(&x, &[BATCH, length])?)], ArrayMut::new(&mut y, truth.shape())?)?;
         let width = y.len() / BATCH;
         for (index, (result, truth)) in y.iter().zip(truth.data()).enumerate() {
             let distance = measure.distance(*result, *truth);

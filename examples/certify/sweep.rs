@@ -6,7 +6,7 @@
 use crate::statistics::Statistics;
 use crate::subject::Subject;
 use fuselet::ir::reference::ScalarEvaluator;
-use fuselet::{BackendChoice, Engine, Fused, Fusion, Isa};
+use fuselet::{BackendChoice, Engine, Function, Fusion, Isa};
 use std::error::Error;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,13 +36,13 @@ pub enum ReferencePath {
 #[derive(Clone)]
 pub struct Measured {
     input: String,
-    kernel: Fused,
+    kernel: Function,
     reference: Reference,
 }
 
 #[derive(Clone)]
 enum Reference {
-    Native(Fused),
+    Native(Function),
     Scalar(Box<ScalarEvaluator>),
 }
 
@@ -63,13 +63,13 @@ impl Measured {
 
     /// The kernel's results.
     pub fn results(&self, x: &[f32], y: &mut [f32]) -> Result<(), Box<dyn Error>> {
-        Ok(self.kernel.call(&[(&self.input, &x)], &mut &mut *y)?)
+        Ok(self.kernel.call(&[(&self.input, x.into())], y)?)
     }
 
     /// The reference's truths.
     pub fn truths(&mut self, x: &[f64], truth: &mut [f64]) -> Result<(), Box<dyn Error>> {
         match &mut self.reference {
-            Reference::Native(reference) => reference.call(&[(&self.input, &x)], &mut &mut *truth)?,
+            Reference::Native(reference) => reference.call(&[(&self.input, x.into())], truth)?,
             Reference::Scalar(evaluator) => {
                 for (x, truth) in x.iter().zip(truth) {
                     *truth = evaluator.evaluate(&[*x])?.next().unwrap_or(f64::NAN);

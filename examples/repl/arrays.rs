@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use fuselet::ir::reference;
-use fuselet::{Dtype, Element, TensorError, TensorMut, TensorRef};
+use fuselet::{ArrayError, ArrayMut, ArrayRef, Dtype};
 use std::borrow::Cow;
 
 /// The elements of an array.
@@ -20,8 +20,10 @@ pub enum Data {
 pub struct Array {
     pub data: Data,
     pub shape: Vec<usize>,
+    /// Steps from element to element along each axis, in elements: views borrow them.
+    strides: Vec<isize>,
     /// Whether the first axis runs fastest.
-    pub column_major: bool,
+    column_major: bool,
     /// Of a literal, its numbers in float64: it takes on the dtype of the arrays it meets.
     pub exact: Option<Vec<f64>>,
 }
@@ -29,7 +31,23 @@ pub struct Array {
 impl Array {
     /// A row-major array. The elements fill the shape.
     pub fn new(data: Data, shape: Vec<usize>) -> Array {
-        Array { data, shape, column_major: false, exact: None }
+        let strides = strides_of(&shape, false);
+        Array { data, shape, strides, column_major: false, exact: None }
+    }
+
+    /// The same elements with the first axis running fastest, if `column_major`.
+    pub fn ordered(self, column_major: bool) -> Array {
+        Array { strides: strides_of(&self.shape, column_major), column_major, ..self }
+    }
+
+    /// The same array, being a literal of these numbers in float64.
+    pub fn literal(self, exact: Vec<f64>) -> Array {
+        Array { exact: Some(exact), ..self }
+    }
+
+    /// The same elements in a shape that has as many; row-major.
+    pub fn reshaped(self, shape: Vec<usize>) -> Array {
+        Array { strides: strides_of(&shape, false), shape, column_major: false, ..self }
     }
 
     /// A row-major array of zeros, to be written.
@@ -40,7 +58,7 @@ impl Array {
             _ => zeroed(count).map(Data::F32),
         };
         let data = data.ok_or_else(|| Error::OutOfMemory { shape: shape.to_vec() })?;
-        Ok(Array { column_major, ..Array::new(data, shape.to_vec()) })
+        Ok(Array::new(data, shape.to_vec()).ordered(column_major))
     }
 
     pub fn dtype(&self) -> Dtype {
@@ -64,43 +82,23 @@ impl Array {
     }
 
     /// Steps from element to element along each axis, in elements.
-    pub fn strides(&self) -> Vec<isize> {
-        let mut strides = vec![0; self.shape.len()];
-        let mut stride = 1isize;
-        let mut set = |axis: usize| {
-            strides[axis] = stride;
-            stride = stride.saturating_mul(self.shape[axis] as isize);
-        };
-        if self.column_major {
-            (0..self.shape.len()).for_each(&mut set);
-        } else {
-            (0..self.shape.len()).rev().for_each(&mut set);
-        }
-        strides
+    pub fn strides(&self) -> &[isize] {
+        &self.strides
     }
 
     /// The array as a call reads it.
-    pub fn view(&self) -> Result<TensorRef<'_>, TensorError> {
+    pub fn view(&self) -> Result<ArrayRef<'_>, ArrayError> {
         match &self.data {
-            Data::F32(data) => self.view_of(data),
-            Data::F64(data) => self.view_of(data),
-        }
-    }
-
-    fn view_of<'a, T: Element>(&self, data: &'a [T]) -> Result<TensorRef<'a>, TensorError> {
-        if self.column_major {
-            TensorRef::strided(data, &self.shape, &self.strides(), 0)
-        } else {
-            TensorRef::new(data, &self.shape)
+            Data::F32(data) => ArrayRef::strided(data, &self.shape, &self.strides, 0),
+            Data::F64(data) => ArrayRef::strided(data, &self.shape, &self.strides, 0),
         }
     }
 
     /// The array as a call writes it.
-    pub fn view_mut(&mut self) -> Result<TensorMut<'_>, TensorError> {
-        let strides = self.strides();
+    pub fn view_mut(&mut self) -> Result<ArrayMut<'_>, ArrayError> {
         match &mut self.data {
-            Data::F32(data) => TensorMut::strided(data, &self.shape, &strides, 0),
-            Data::F64(data) => TensorMut::strided(data, &self.shape, &strides, 0),
+            Data::F32(data) => ArrayMut::strided(data, &self.shape, &self.strides, 0),
+            Data::F64(data) => ArrayMut::strided(data, &self.shape, &self.strides, 0),
         }
     }
 
@@ -124,7 +122,7 @@ impl Array {
 
     /// The elements, the last axis running fastest.
     fn row_major<'a, T: Copy>(&self, data: &'a [T]) -> impl Iterator<Item = T> + use<'a, T> {
-        let (shape, strides) = (self.shape.clone(), self.strides());
+        let (shape, strides) = (self.shape.clone(), self.strides.clone());
         let mut index = vec![0usize; shape.len()];
         let mut at = 0isize;
         let straight = !self.is_column_major();
@@ -158,6 +156,21 @@ impl Array {
         }
         Ok(tiled)
     }
+}
+
+fn strides_of(shape: &[usize], column_major: bool) -> Vec<isize> {
+    let mut strides = vec![0; shape.len()];
+    let mut stride = 1isize;
+    let mut set = |axis: usize| {
+        strides[axis] = stride;
+        stride = stride.saturating_mul(shape[axis] as isize);
+    };
+    if column_major {
+        (0..shape.len()).for_each(&mut set);
+    } else {
+        (0..shape.len()).rev().for_each(&mut set);
+    }
+    strides
 }
 
 fn repeat<T: Copy>(from: Vec<T>, to: &mut [T]) {

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::evaluate::{self, Bound, Judge, Named, Options, Settings, bind};
 use crate::{explain, literal, npy, show, timing};
 use fuselet::ir::Library;
-use fuselet::{Engine, Fused};
+use fuselet::{Engine, Function};
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
@@ -141,7 +141,7 @@ fn bound<'a>(
 }
 
 /// A function with vectors as its inputs: for explaining one that has no values yet.
-pub fn assumed<'a>(fused: Fused) -> Result<Bound<'a>, Error> {
+pub fn assumed<'a>(fused: Function) -> Result<Bound<'a>, Error> {
     let vector = || Array::zeros(fuselet::Dtype::F32, &[ASSUMED_LENGTH], false).map(Cow::Owned);
     let inputs = fused.inputs().iter().map(|_| vector()).collect::<Result<Vec<_>, _>>()?;
     Bound::new(fused, inputs)

@@ -2,7 +2,7 @@
 
 use fuselet::ir::reference::ReferenceError;
 use fuselet::ir::shape::ShapeError;
-use fuselet::{CallError, CompileError, Dtype, EngineError, TensorError};
+use fuselet::{ArrayError, CallError, CompileError, Dtype, EngineError};
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -21,7 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
-    Tensor(#[from] TensorError),
+    Array(#[from] ArrayError),
     #[error(transparent)]
     Shape(#[from] ShapeError),
     #[error(transparent)]

@@ -3,7 +3,7 @@
 use crate::arrays::Array;
 use crate::error::Error;
 use fuselet::ir::{Graph, Library, Meaning, reference};
-use fuselet::{BackendChoice, Dtype, Engine, Fused, Fusion, Input, Isa, Output, Signature, TensorMut, TensorRef};
+use fuselet::{ArrayMut, ArrayOut, ArrayRef, BackendChoice, Dtype, Engine, Function, Fusion, Isa, Signature};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
@@ -105,20 +105,20 @@ pub fn bind<'a>(
 }
 
 /// The signature of arrays.
-pub fn signature(names: &[String], views: &[TensorRef<'_>]) -> Signature {
-    names.iter().zip(views).fold(Signature::new(), |signature, (name, view)| signature.with_input(name, view))
+pub fn signature(names: &[String], views: &[ArrayRef<'_>]) -> Signature {
+    names.iter().zip(views).fold(Signature::new(), |signature, (name, view)| signature.with_input(name, *view))
 }
 
 /// A function with its arrays, ready to be called.
 pub struct Bound<'a> {
-    pub fused: Fused,
+    pub fused: Function,
     pub inputs: Vec<Cow<'a, Array>>,
     pub outputs: Named,
 }
 
 impl<'a> Bound<'a> {
     /// Allocates the outputs: row-major, or column-major if every input of several axes is.
-    pub fn new(fused: Fused, inputs: Vec<Cow<'a, Array>>) -> Result<Bound<'a>, Error> {
+    pub fn new(fused: Function, inputs: Vec<Cow<'a, Array>>) -> Result<Bound<'a>, Error> {
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|array| array.shape.clone()).collect();
         let mut matrices = inputs.iter().filter(|array| array.shape.len() > 1).peekable();
         let column_major = matrices.peek().is_some() && matrices.all(|array| array.is_column_major());
@@ -137,19 +137,20 @@ impl<'a> Bound<'a> {
         body: impl FnOnce(&mut dyn FnMut() -> Result<(), Error>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let views = self.inputs.iter().map(|array| array.view()).collect::<Result<Vec<_>, _>>()?;
-        let inputs: Vec<(&str, &dyn Input)> =
-            self.fused.inputs().iter().zip(&views).map(|(name, view)| (name.as_str(), view as &dyn Input)).collect();
-        let mut written: Vec<(&str, TensorMut<'_>)> = Vec::with_capacity(self.outputs.len());
+        let inputs: Vec<(&str, ArrayRef<'_>)> =
+            self.fused.inputs().iter().zip(views).map(|(name, view)| (name.as_str(), view)).collect();
+        let mut written: Vec<(&str, ArrayMut<'_>)> = Vec::with_capacity(self.outputs.len());
         for (name, array) in &mut self.outputs {
             written.push((name.as_str(), array.view_mut()?));
         }
         let fused = &self.fused;
         if let [(_, output)] = written.as_mut_slice() {
-            return body(&mut || Ok(fused.call(&inputs, output)?));
+            return body(&mut || Ok(fused.call(&inputs, &mut *output)?));
         }
-        let mut outputs: Vec<(&str, &mut dyn Output)> =
-            written.iter_mut().map(|(name, view)| (*name, view as &mut dyn Output)).collect();
-        body(&mut || Ok(fused.call_many(&inputs, &mut outputs)?))
+        body(&mut || {
+            let outputs = written.iter_mut().map(|(name, view)| (*name, ArrayOut::from(view)));
+            Ok(fused.call_many(&inputs, outputs)?)
+        })
     }
 
     /// What the call runs, compiled; and how long that took.
@@ -157,8 +158,8 @@ impl<'a> Bound<'a> {
         let views = self.inputs.iter().map(|array| array.view()).collect::<Result<Vec<_>, _>>()?;
         let signature = signature(self.fused.inputs(), &views);
         let start = Instant::now();
-        let kernel = self.fused.kernel_for(&signature)?;
-        Ok((kernel.explain(), start.elapsed()))
+        let prepared = self.fused.prepare(&signature)?;
+        Ok((prepared.explain(), start.elapsed()))
     }
 }
 
@@ -255,7 +256,8 @@ pub fn refuse_unused(inputs: &[String], values: &[(String, Array)]) -> Result<()
     match values.iter().find(|(name, _)| !inputs.contains(name)) {
         None => Ok(()),
         Some((name, _)) => {
-            Err(fuselet::CallError::UnknownInput { name: name.clone(), expected: inputs.to_vec() }.into())
+            let nearest = fuselet::ir::language::nearest(name, inputs.iter().map(String::as_str));
+            Err(fuselet::CallError::UnknownInput { name: name.clone(), nearest, expected: inputs.to_vec() }.into())
         }
     }
 }

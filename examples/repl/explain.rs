@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::evaluate::Bound;
 use fuselet::ir::{Node, shape};
-use fuselet::{Compiled, Explanation, Fused};
+use fuselet::{Compiled, Explanation, Function};
 use std::fmt::Write as _;
 use std::io::Write;
 
@@ -24,7 +24,7 @@ pub fn all(out: &mut dyn Write, bound: &Bound<'_>) -> Result<(), Error> {
 }
 
 /// The graph after rewriting.
-pub fn graph(out: &mut dyn Write, fused: &Fused) -> Result<(), Error> {
+pub fn graph(out: &mut dyn Write, fused: &Function) -> Result<(), Error> {
     writeln!(out, "graph, {} after rewriting", counted(op_count(fused.graph()), "op"))?;
     for line in fused.graph().to_string().lines() {
         writeln!(out, "  {line}")?;
@@ -36,7 +36,7 @@ pub fn graph(out: &mut dyn Write, fused: &Fused) -> Result<(), Error> {
     Ok(())
 }
 
-fn rewrites(out: &mut dyn Write, fused: &Fused) -> Result<(), Error> {
+fn rewrites(out: &mut dyn Write, fused: &Function) -> Result<(), Error> {
     writeln!(out, "rewrites applied")?;
     let applied = &fused.rewrites().applied;
     if applied.is_empty() {

@@ -18,7 +18,7 @@ pub fn parse(origin: &str, text: &str, library: &Library) -> Result<Array, Error
     }
     // The lengths of axes below an empty one are unknown: [[], []] is (2, 0).
     let shape = reader.shape.into_iter().map(|length| length.unwrap_or(0)).collect();
-    Ok(Array { exact: Some(reader.double), ..Array::new(Data::F32(reader.single), shape) })
+    Ok(Array::new(Data::F32(reader.single), shape).literal(reader.double))
 }
 
 struct Reader<'a> {

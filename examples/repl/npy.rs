@@ -56,7 +56,7 @@ pub fn read(path: &Path) -> Result<Array, Error> {
     if found < expected {
         return Err(cut_off(expected, found));
     }
-    Ok(Array { column_major, ..Array::new(data, shape) })
+    Ok(Array::new(data, shape).ordered(column_major))
 }
 
 /// All elements of a reader. Memory grows with what is there, not with what a header claims.

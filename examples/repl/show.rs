@@ -54,7 +54,7 @@ pub fn array(array: &Array, indent: usize) -> String {
 struct Printer<'a, T> {
     data: &'a [T],
     shape: &'a [usize],
-    strides: Vec<isize>,
+    strides: &'a [isize],
     summarised: bool,
     width: usize,
     out: String,

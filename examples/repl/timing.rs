@@ -87,7 +87,7 @@ fn tile(inputs: Vec<Cow<'_, Array>>, elements: usize) -> Result<Vec<Cow<'_, Arra
         // Numbers alone: make arrays of all of them.
         return inputs
             .into_iter()
-            .map(|array| Ok(Cow::Owned(Array { shape: vec![1], ..array.into_owned() }.tiled(elements)?)))
+            .map(|array| Ok(Cow::Owned(array.into_owned().reshaped(vec![1]).tiled(elements)?)))
             .collect();
     }
     let full = inputs.iter().filter(|array| array.shape.len() == rank);

@@ -1,7 +1,7 @@
 //! What can go wrong, in words for the person who has the model.
 
 use fuselet::ir::keras::ConfigError;
-use fuselet::{CallError, CompileError, EngineError, TensorError};
+use fuselet::{ArrayError, CallError, CompileError, EngineError};
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -144,7 +144,7 @@ pub enum Error {
     },
     /// An array of too high a rank.
     #[error(transparent)]
-    Tensor(#[from] TensorError),
+    Array(#[from] ArrayError),
 }
 
 fn list(names: &[String]) -> String {

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::model::{Layer, Model, Operation};
 use super::weights::{Dense, Weights};
 use fuselet::ir::{Expr, Node};
-use fuselet::{CallError, Dtype, Engine, Fused, Fusion, Input, Signature, TensorMut, TensorRef};
+use fuselet::{ArrayMut, ArrayRef, CallError, Dtype, Engine, Function, Fusion, Signature};
 use std::time::{Duration, Instant};
 
 /// The product a kernel finishes, and its bias, as expressions call them.
@@ -44,8 +44,8 @@ pub struct Stage {
 pub struct Epilogue {
     /// What it computes.
     pub expression: Expr,
-    fused: Fused,
-    unfused: Fused,
+    fused: Function,
+    unfused: Function,
 }
 
 /// How an epilogue runs.
@@ -142,7 +142,7 @@ impl Runtime {
         let Workspace { current, next } = workspace;
         let shape = with_batch(batch, &self.input_shape);
         // A slice of the wrong length is told by the view that is made of it.
-        TensorRef::new(inputs, &shape)?;
+        ArrayRef::new(inputs, &shape)?;
         let mut stages = self.stages.iter();
         let first = match stages.as_slice().first() {
             // The first product reads the inputs where they are.
@@ -191,13 +191,13 @@ impl Stage {
             let output_shape = with_batch(batch, &self.output_shape);
             let output_elements = elements_of(&output_shape).ok_or_else(|| self.too_large())?;
             let bias = self.dense.as_ref().and_then(|dense| dense.bias.as_ref());
-            let bias: Option<(&str, &dyn Input)> = bias.map(|bias| (BIAS, bias as &dyn Input));
+            let bias: Option<(&str, ArrayRef<'_>)> = bias.map(|bias| (BIAS, bias.into()));
             let function = epilogue.function(fusion);
             let start = Instant::now();
             let mut done = false;
             if shape == output_shape {
-                let mut product = TensorMut::new(&mut current[..elements], &shape)?;
-                match function.call_in_place((PRODUCT, &mut product), bias.as_slice()) {
+                let product = ArrayMut::new(&mut current[..elements], &shape)?;
+                match function.call_in_place((PRODUCT, product), bias.as_slice()) {
                     Ok(()) => done = true,
                     // Nothing was written: a plan of several kernels may read the product after it began to write.
                     Err(CallError::Overlap { .. }) => {}
@@ -206,11 +206,10 @@ impl Stage {
             }
             if !done {
                 grow(next, output_elements);
-                let product = TensorRef::new(&current[..elements], &shape)?;
-                let inputs: Vec<(&str, &dyn Input)> =
-                    std::iter::once((PRODUCT, &product as &dyn Input)).chain(bias).collect();
-                let mut output = TensorMut::new(&mut next[..output_elements], &output_shape)?;
-                function.call(&inputs, &mut output).map_err(|error| self.call_error(error))?;
+                let product = ArrayRef::new(&current[..elements], &shape)?;
+                let inputs: Vec<(&str, ArrayRef<'_>)> = std::iter::once((PRODUCT, product)).chain(bias).collect();
+                let output = ArrayMut::new(&mut next[..output_elements], &output_shape)?;
+                function.call(&inputs, output).map_err(|error| self.call_error(error))?;
                 std::mem::swap(current, next);
             }
             times.epilogues += start.elapsed();
@@ -223,14 +222,14 @@ impl Stage {
         let Some(epilogue) = &self.epilogue else { return Ok(None) };
         let mut signature = Signature::new().with(PRODUCT, Dtype::F32, &with_batch(batch, &self.shape))?;
         if let Some(bias) = self.dense.as_ref().and_then(|dense| dense.bias.as_ref()) {
-            signature = signature.with_input(BIAS, bias);
+            signature = signature.with_input(BIAS, bias.into());
         }
         let function = epilogue.function(fusion);
-        let kernel = function.kernel_for(&signature).map_err(|error| self.call_error(error))?;
+        let prepared = function.prepare(&signature).map_err(|error| self.call_error(error))?;
         let product = function.inputs().iter().position(|name| name == PRODUCT);
         let in_place =
-            self.shape == self.output_shape && product.is_some_and(|product| kernel.allows_in_place(0, product));
-        Ok(Some(Execution { kernels: kernel.explain().plan.kernels.len(), in_place }))
+            self.shape == self.output_shape && product.is_some_and(|product| prepared.allows_in_place(0, product));
+        Ok(Some(Execution { kernels: prepared.explain().plan.kernels.len(), in_place }))
     }
 
     fn call_error(&self, error: CallError) -> Error {
@@ -243,7 +242,7 @@ impl Stage {
 }
 
 impl Epilogue {
-    fn function(&self, fusion: Fusion) -> &Fused {
+    fn function(&self, fusion: Fusion) -> &Function {
         if fusion == Fusion::Off { &self.unfused } else { &self.fused }
     }
 }
@@ -329,7 +328,7 @@ impl Builder<'_> {
 }
 
 /// The shape an epilogue gives, without the batch axis.
-fn infer(fused: &Fused, layers: &[String], dense: &Option<Dense>, shape: &[usize]) -> Result<Vec<usize>, Error> {
+fn infer(fused: &Function, layers: &[String], dense: &Option<Dense>, shape: &[usize]) -> Result<Vec<usize>, Error> {
     let product = with_batch(SOME_BATCH, shape);
     let bias = vec![dense.as_ref().map_or(0, |dense| dense.units)];
     let inputs: Vec<Vec<usize>> =

@@ -1,8 +1,9 @@
 //! Options of an engine.
 
 use super::engine::{Engine, Inner};
+use super::error::{EngineError, names};
 use crate::codegen::isa::Isa;
-use crate::codegen::{Backend, BackendError, InParts, cranelift::Cranelift, interpreter::Interpreter};
+use crate::codegen::{Backend, BackendError, interpreter::Interpreter};
 use crate::compile::{Compiler, Event, Subscriber, Verify};
 use crate::exec::bound::Resources;
 use crate::exec::scratch::ScratchPool;
@@ -11,6 +12,7 @@ use crate::plan::Fusion;
 use fuselet_ir::Library;
 use fuselet_ir::rewrite::Rules;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -47,39 +49,47 @@ impl BackendChoice {
         ("wide", BackendChoice::Wide),
     ];
 
-    /// The choice of this name.
+    /// The name users write.
+    pub fn name(self) -> &'static str {
+        match self {
+            BackendChoice::Auto => "auto",
+            BackendChoice::Interpreter => "interpreter",
+            BackendChoice::Cranelift => "cranelift",
+            BackendChoice::Wide => "wide",
+        }
+    }
+
+    /// The choice of this name, whether or not it is in this build.
     pub fn by_name(name: &str) -> Option<BackendChoice> {
         BackendChoice::NAMES.iter().find(|(known, _)| *known == name).map(|(_, choice)| *choice)
     }
 }
 
-/// Why an engine cannot be made.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// The backend that was asked for does not work here.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
-    /// The instruction-set level is not one of this machine.
-    #[error("this machine has no {isa}; it has {}", names(Isa::available().map(Isa::name)))]
-    Isa {
-        /// The level.
-        isa: Isa,
-    },
-    /// An environment variable names nothing.
-    #[error("{variable}={value} names nothing; use one of {known}")]
-    Variable {
-        /// The variable.
-        variable: &'static str,
-        /// Its value.
-        value: String,
-        /// What it may be.
-        known: String,
-    },
+impl fmt::Display for BackendChoice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
 }
 
-fn names(names: impl Iterator<Item = &'static str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
+/// The text names no backend.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{name}` is no backend; use one of {}", names(BackendChoice::NAMES.iter().map(|(name, _)| *name)))]
+pub struct UnknownBackend {
+    /// The text.
+    pub name: String,
+}
+
+/// ```
+/// use fuselet::BackendChoice;
+/// assert_eq!("wide".parse(), Ok(BackendChoice::Wide));
+/// assert!("vide".parse::<BackendChoice>().unwrap_err().to_string().contains("use one of auto, interpreter"));
+/// ```
+impl FromStr for BackendChoice {
+    type Err = UnknownBackend;
+
+    fn from_str(name: &str) -> Result<BackendChoice, UnknownBackend> {
+        BackendChoice::by_name(name).ok_or_else(|| UnknownBackend { name: name.to_owned() })
+    }
 }
 
 /// Options of an engine, then the engine.
@@ -93,6 +103,7 @@ fn names(names: impl Iterator<Item = &'static str>) -> String {
 #[derive(Clone, Default)]
 pub struct EngineBuilder {
     backend: Option<BackendChoice>,
+    #[cfg(feature = "unstable")]
     custom: Option<Arc<dyn Backend>>,
     isa: Option<Isa>,
     threads: Option<usize>,
@@ -114,7 +125,6 @@ impl fmt::Debug for EngineBuilder {
         formatter
             .debug_struct("EngineBuilder")
             .field("backend", &self.backend)
-            .field("custom", &self.custom)
             .field("isa", &self.isa)
             .field("threads", &self.threads)
             .finish_non_exhaustive()
@@ -130,6 +140,7 @@ impl EngineBuilder {
     }
 
     /// A backend of your own.
+    #[cfg(feature = "unstable")]
     #[must_use]
     pub fn custom_backend(mut self, backend: Arc<dyn Backend>) -> EngineBuilder {
         self.custom = Some(backend);
@@ -276,7 +287,11 @@ impl EngineBuilder {
             .unwrap_or_default(),
         };
         let interpreter = Interpreter::new(isa);
-        let backend = match self.custom {
+        #[cfg(feature = "unstable")]
+        let custom = self.custom;
+        #[cfg(not(feature = "unstable"))]
+        let custom: Option<Arc<dyn Backend>> = None;
+        let backend = match custom {
             Some(backend) => backend,
             None => choose(choice, isa)?,
         };
@@ -303,32 +318,63 @@ impl EngineBuilder {
     }
 }
 
+impl Engine {
+    /// An engine with the best backend of this machine, on all cores. `FUSELET_BACKEND` (`auto`, `interpreter`,
+    /// `cranelift`, `wide`) and `FUSELET_ISA` (`baseline`, `avx-fma`, `avx2`, `avx512`) overrule the choice.
+    ///
+    /// # Errors
+    /// A value of these variables that names nothing, or what this machine does not have.
+    pub fn new() -> Result<Engine, EngineError> {
+        Engine::builder().build()
+    }
+
+    /// An engine with options.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+}
+
 fn choose(choice: BackendChoice, isa: Isa) -> Result<Arc<dyn Backend>, EngineError> {
     Ok(match choice {
         BackendChoice::Interpreter => Arc::new(Interpreter::new(isa)),
-        BackendChoice::Cranelift => Arc::new(InParts { inner: Cranelift::new(isa)? }),
+        BackendChoice::Cranelift => cranelift(isa)?,
         BackendChoice::Wide => wide(isa)?,
-        BackendChoice::Auto => match wide(isa) {
+        BackendChoice::Auto => match wide(isa).or_else(|_| cranelift(isa)) {
             Ok(backend) => backend,
-            Err(_) => match Cranelift::new(isa) {
-                Ok(inner) => Arc::new(InParts { inner }),
-                Err(error) => {
+            Err(error) => {
+                // A build without backends is meant to interpret.
+                if !matches!(error, BackendError::NotBuilt { .. }) {
                     log::warn!("falling back to the interpreter: {error}");
-                    Arc::new(Interpreter::new(isa))
                 }
-            },
+                Arc::new(Interpreter::new(isa))
+            }
         },
     })
 }
 
-#[cfg(target_arch = "x86_64")]
-fn wide(isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
-    Ok(Arc::new(InParts { inner: crate::codegen::wide::Wide::new(isa)? }))
+#[cfg(feature = "cranelift")]
+fn cranelift(isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
+    Ok(Arc::new(crate::codegen::InParts { inner: crate::codegen::cranelift::Cranelift::new(isa)? }))
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(feature = "cranelift"))]
+fn cranelift(_isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
+    Err(BackendError::NotBuilt { backend: "cranelift" })
+}
+
+#[cfg(all(feature = "wide", target_arch = "x86_64"))]
+fn wide(isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
+    Ok(Arc::new(crate::codegen::InParts { inner: crate::codegen::wide::Wide::new(isa)? }))
+}
+
+#[cfg(all(feature = "wide", not(target_arch = "x86_64")))]
 fn wide(_isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
     Err(BackendError::Unavailable { backend: "wide".to_owned(), reason: "it is for x86-64 only".to_owned() })
+}
+
+#[cfg(not(feature = "wide"))]
+fn wide(_isa: Isa) -> Result<Arc<dyn Backend>, BackendError> {
+    Err(BackendError::NotBuilt { backend: "wide" })
 }
 
 fn variable<T>(

@@ -1,11 +1,49 @@
 //! What can be wrong.
 
-use super::builder::EngineError;
-use super::engine::CompileError;
 use crate::array::{ArrayError, Dtype};
+use crate::codegen::BackendError;
+use crate::codegen::isa::Isa;
 use fuselet_ir::shape::ShapeError;
+use fuselet_ir::verify::VerifyError;
 use std::fmt;
 use thiserror::Error;
+
+/// Why an engine cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The backend that was asked for does not work here.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The instruction-set level is not one of this machine.
+    #[error("this machine has no {isa}; it has {}", names(Isa::available().map(Isa::name)))]
+    Isa {
+        /// The level.
+        isa: Isa,
+    },
+    /// An environment variable names nothing.
+    #[error("{variable}={value} names nothing; use one of {known}")]
+    Variable {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        known: String,
+    },
+}
+
+/// Why an expression cannot be compiled.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// The text or the builder's expression is wrong.
+    #[error(transparent)]
+    Expression(#[from] fuselet_ir::Error),
+    /// A graph breaks an invariant.
+    #[error("the graph is not valid: {0}")]
+    Graph(#[from] VerifyError),
+}
 
 /// Why a call was refused. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -188,4 +226,8 @@ fn list(names: &[String]) -> String {
     } else {
         names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
     }
+}
+
+pub(super) fn names(names: impl Iterator<Item = &'static str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
 }

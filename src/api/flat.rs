@@ -13,6 +13,7 @@ use crate::compile::Compiler;
 use crate::exec::bound::Resources;
 use crate::exec::compiled::{CompiledPlan, Layouts, Position};
 use crate::exec::operands;
+use crate::exec::scratch::{OutOfMemory, round_up};
 use crate::lane::{Layout, OperandArgument};
 use crate::plan::Buffer;
 use fuselet_ir::{Graph, Node};
@@ -46,6 +47,8 @@ pub(super) struct FlatLoop {
     operands: SmallVec<[(usize, isize); 8]>,
     /// Lane ops for each element, roughly.
     work: usize,
+    /// Bytes of scratch that one thread needs.
+    scratch_bytes: usize,
     /// For each output, the inputs it may be the very array of, a bit each.
     in_place: SmallVec<[u32; 2]>,
 }
@@ -178,7 +181,9 @@ impl FlatLoop {
         let bits =
             |row: &Vec<bool>| row.iter().enumerate().fold(0, |all, (at, allowed)| all | u32::from(*allowed) << at);
         let in_place = plan.in_place.iter().map(bits).collect();
-        Some(FlatLoop { code: pass.compiled.code.clone(), operands, work: compiled.work[0], in_place })
+        let code = pass.compiled.code.clone();
+        let scratch_bytes = round_up(code.scratch_bytes());
+        Some(FlatLoop { code, operands, work: compiled.work[0], scratch_bytes, in_place })
     }
 
     /// Whether the outputs may be the very arrays of these inputs.
@@ -189,6 +194,9 @@ impl FlatLoop {
 
     /// Runs the loop.
     ///
+    /// # Errors
+    /// Scratch that is not to be had; nothing was done then.
+    ///
     /// # Safety
     /// The arrays are of the loop's kind, with so many elements each (numbers: one), inputs valid for reads and outputs for
     /// writes; they overlap at most as [`FlatLoop::allows`] was asked.
@@ -198,36 +206,43 @@ impl FlatLoop {
         resources: &Resources,
         arrays: &Arrays<'_, I>,
         elements: usize,
-    ) {
+    ) -> Result<(), OutOfMemory> {
         // Filled where it stays: a copy of what was just written piece by piece stalls for as long as a small loop runs.
         let mut arguments: SmallVec<[OperandArgument; 16]> = SmallVec::new();
         for (array, stride) in &self.operands {
             arguments.push(operands::argument(arrays.pointer(*array), *stride, 0));
         }
         let parts = resources.threads.parts(elements, self.work);
-        if parts == 1 {
+        if parts == 1 && self.scratch_bytes == 0 {
             // SAFETY: the caller's promise; operands are contiguous or broadcast as the code was compiled for.
-            unsafe { self.code.run(&arguments, elements, 1) };
-            return;
+            unsafe { self.code.run_in(&arguments, elements, 1, std::ptr::null_mut()) };
+            return Ok(());
         }
-        let shared = Shared(&arguments);
-        resources.threads.split(elements, 64, parts, |_, first, count| {
+        let scratch = resources.scratch.take(self.scratch_bytes.saturating_mul(parts))?;
+        let shared = Shared(&arguments, scratch.base());
+        resources.threads.split(elements, 64, parts, |part, first, count| {
+            let scratch = shared.scratch().wrapping_add(part * self.scratch_bytes);
             let mut own: SmallVec<[OperandArgument; 16]> = SmallVec::from_slice(shared.get());
             for argument in &mut own {
-                argument.pointer = argument.pointer.wrapping_offset(argument.stride * first as isize);
+                argument.pointer = argument.pointer.wrapping_offset(argument.stride.wrapping_mul(first as isize));
             }
-            // SAFETY: as above, for elements that no other thread has.
-            unsafe { self.code.run(&own, count, 1) };
+            // SAFETY: as above, for elements and scratch that no other thread has.
+            unsafe { self.code.run_in(&own, count, 1, scratch) };
         });
+        Ok(())
     }
 }
 
-/// The arguments of a call that threads share.
-struct Shared<'a>(&'a [OperandArgument]);
+/// The arguments of a call that threads share, and their scratch.
+struct Shared<'a>(&'a [OperandArgument], *mut u8);
 
 impl Shared<'_> {
     fn get(&self) -> &[OperandArgument] {
         self.0
+    }
+
+    fn scratch(&self) -> *mut u8 {
+        self.1
     }
 }
 

@@ -7,9 +7,12 @@
 //! An output may be the very array of an input (*in place*) where the plan allows it: the input is read whole, element by
 //! element as the output is written, and by no later pass. Every other overlap of an output is refused.
 
+mod ahead;
 mod arrays;
 mod bound_cache;
 mod builder;
+mod calls;
+mod compile;
 mod engine;
 mod error;
 mod explanation;
@@ -19,9 +22,9 @@ mod prepared;
 mod signature;
 mod tile;
 
-pub use builder::{BackendChoice, EngineBuilder, EngineError};
-pub use engine::{CompileError, Engine};
-pub use error::{CallError, Error};
+pub use builder::{BackendChoice, EngineBuilder, UnknownBackend};
+pub use engine::Engine;
+pub use error::{CallError, CompileError, EngineError, Error};
 pub use explanation::Explanation;
 pub use function::Function;
 pub use prepared::Prepared;

@@ -5,6 +5,7 @@ use super::function::Function;
 use super::signature::Signature;
 use crate::array::{ArrayLayout, OwnedLayout};
 use crate::codegen::Code;
+use crate::codegen::stack::{STACK_BYTES, run_on_stack};
 use crate::codegen::write::{Form, OperandBinding};
 use crate::exec::compiled::{Layouts, Position};
 use crate::exec::float_mode::FloatMode;
@@ -69,6 +70,8 @@ pub struct Tile {
     code: Arc<dyn Code>,
     operands: SmallVec<[TileOperand; 8]>,
     arrays: usize,
+    /// Bytes of scratch a call needs; they are on the stack.
+    scratch_bytes: usize,
     function: Function,
 }
 
@@ -148,9 +151,15 @@ impl Tile {
             OperandBinding::Slot { slot, .. } => kernel.buffer(*slot).and_then(operand),
             _ => None,
         });
+        let code = pass.compiled.code.clone();
+        let scratch_bytes = code.scratch_bytes();
+        if scratch_bytes > STACK_BYTES {
+            return Err(not_a_tile("the function has more intermediate values than fit on a stack"));
+        }
         Ok(Tile {
-            code: pass.compiled.code.clone(),
+            code,
             operands: operands.collect(),
+            scratch_bytes,
             arrays: inputs + plan.outputs.len(),
             function: function.clone(),
         })
@@ -179,7 +188,7 @@ impl Tile {
             arguments.push(operands::argument(pointers[operand.array], operand.column, row));
         }
         // SAFETY: the caller's promise; operands are contiguous or broadcast as the code was compiled for.
-        unsafe { self.code.run(&arguments, columns, rows) };
+        unsafe { run_on_stack(self.code.as_ref(), self.scratch_bytes, &arguments, columns, rows) };
     }
 }
 

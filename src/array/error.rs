@@ -1,6 +1,6 @@
 //! Why a view cannot be made.
 
-use super::view::MAX_RANK;
+use super::layout::MAX_RANK;
 use thiserror::Error;
 
 /// Why a view cannot be made.

@@ -5,10 +5,12 @@
 //! *elements*, none for a row-major array. A layout whose strides happen to be row-major is made a row-major one, so
 //! equal memory has equal layouts.
 
-use super::Dtype;
-use super::view::MAX_RANK;
+use super::dtype::Dtype;
 use smallvec::SmallVec;
 use std::fmt;
+
+/// The highest rank of an array.
+pub const MAX_RANK: usize = 8;
 
 /// The layout of an array.
 #[derive(Clone, Copy)]

@@ -3,9 +3,12 @@
 mod dtype;
 mod error;
 mod layout;
+#[cfg(feature = "ndarray")]
+mod ndarray;
 mod view;
 
 pub use dtype::Dtype;
 pub use error::ArrayError;
+pub use layout::MAX_RANK;
 pub(crate) use layout::{ArrayLayout, OwnedLayout};
-pub use view::{ArrayMut, ArrayOut, ArrayRef, Element, MAX_RANK};
+pub use view::{ArrayMut, ArrayOut, ArrayRef, Element};

@@ -3,14 +3,12 @@
 //! Making a view allocates nothing. Safe constructors check that every element lies inside the borrowed slice, and that
 //! no element of a view that is written stands for two places of its shape.
 
-use super::layout::ArrayLayout;
-use super::{ArrayError, Dtype};
+use super::dtype::Dtype;
+use super::error::ArrayError;
+use super::layout::{ArrayLayout, MAX_RANK};
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-
-/// The highest rank of an array.
-pub const MAX_RANK: usize = 8;
 
 /// A number type arrays can hold.
 pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {

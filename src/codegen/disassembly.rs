@@ -3,9 +3,9 @@
 //! Backends put their constants behind the code. Where the code ends is found by reading it: behind a return or a jump
 //! that no earlier branch leads past, nothing can be executed.
 
-/// The instructions of machine code that runs at `address`, one a line (Intel syntax), then its constants; `None` on
-/// machines other than x86-64.
-#[cfg(target_arch = "x86_64")]
+/// The instructions of machine code that runs at `address`, one a line (Intel syntax), then its constants; `None` without
+/// the feature `disassembly`, and on machines other than x86-64.
+#[cfg(all(feature = "disassembly", target_arch = "x86_64"))]
 pub fn disassemble(code: &[u8], address: usize) -> Option<String> {
     use iced_x86::{Decoder, DecoderOptions, Formatter as _, Instruction, IntelFormatter, Mnemonic, OpKind};
     use std::fmt::Write as _;
@@ -65,7 +65,7 @@ pub fn disassemble(code: &[u8], address: usize) -> Option<String> {
 }
 
 /// The instructions of machine code; there is no disassembler for this machine.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(feature = "disassembly", target_arch = "x86_64")))]
 pub fn disassemble(_code: &[u8], _address: usize) -> Option<String> {
     None
 }

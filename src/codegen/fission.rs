@@ -4,7 +4,8 @@
 //! A tile is so short that the values kept between parts stay in L1; where spans are shorter than a tile, several of them
 //! are run at a time.
 
-use crate::codegen::{Backend, BackendError, Code};
+use super::backend::{Backend, BackendError, Code};
+use super::scratch::SCRATCH_ALIGNMENT;
 use crate::lane::{self, CYCLE, Layout, MOST_SCRATCH, Operand, OperandArgument, PartOperand, Pass, Role};
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
@@ -80,6 +81,20 @@ struct Parts {
     tile: usize,
     /// Bytes of an element.
     size: usize,
+    /// Bytes of scratch that a part needs, at most.
+    part_scratch: usize,
+    /// How long lists of arguments get, if that is more than [`FEW`]: then they lie in scratch, behind that of parts.
+    long_lists: Option<usize>,
+}
+
+/// Lists of so many arguments are on the stack.
+const FEW: usize = 16;
+const NOWHERE: OperandArgument = OperandArgument { pointer: std::ptr::null_mut(), stride: 0, outer_stride: 0 };
+
+/// What a run works in, besides the tiles.
+struct Workspace {
+    tiles: *mut u8,
+    scratch: *mut u8,
 }
 
 impl Parts {
@@ -96,53 +111,97 @@ impl Parts {
         let written = (0..operands.len()).filter(|at| operands[*at].role == Role::Write);
         let room = SCRATCH_BYTES / (scratch.max(1) * size);
         let tile = room.min(LONGEST_TILE) / TILE_STEP * TILE_STEP;
-        Parts { parts, steps: steps.collect(), written: written.collect(), tile, size }
+        let part_scratch = parts.iter().map(|part| part.code.scratch_bytes()).max().unwrap_or(0);
+        let longest = parts.iter().map(|part| part.sources.len()).max().unwrap_or(0).max(operands.len());
+        Parts {
+            steps: steps.collect(),
+            written: written.collect(),
+            tile,
+            size,
+            part_scratch: part_scratch.next_multiple_of(SCRATCH_ALIGNMENT),
+            long_lists: (longest > FEW).then_some(longest),
+            parts,
+        }
+    }
+
+    /// A list of `count` arguments, the first or the second of two: in `few`, or in scratch if lists get too long for that.
+    ///
+    /// # Safety
+    /// Scratch is what [`Code::run_in`] asks for, and the list is not in use.
+    unsafe fn list<'a>(
+        &self,
+        few: &'a mut [OperandArgument; FEW],
+        scratch: *mut u8,
+        second: bool,
+        count: usize,
+    ) -> &'a mut [OperandArgument] {
+        let Some(longest) = self.long_lists else { return &mut few[..count] };
+        let start = scratch.wrapping_add(self.part_scratch).cast::<OperandArgument>();
+        let start = start.wrapping_add(if second { longest } else { 0 });
+        // SAFETY: scratch has room for two lists of the longest there is; this one is written before it is read.
+        unsafe {
+            for at in 0..count {
+                start.add(at).write(NOWHERE);
+            }
+            std::slice::from_raw_parts_mut(start, count)
+        }
     }
 
     /// Runs all parts on `length` elements from `first` on of each of `rows` spans, whose operands are at `operands`.
     ///
     /// # Safety
-    /// As [`Code::run`] for these elements; `length · rows` is at most a tile, and scratch has room for it.
+    /// As [`Code::run_in`] for these elements; `length · rows` is at most a tile, and the tiles have room for it.
     unsafe fn run_tile(
         &self,
         operands: &[OperandArgument],
-        scratch: *mut u8,
+        work: &Workspace,
         (first, length): (usize, usize),
         rows: usize,
     ) {
         for part in &self.parts {
-            let arguments: SmallVec<[OperandArgument; 8]> = part
-                .sources
-                .iter()
-                .map(|source| match source {
+            let mut few = [NOWHERE; FEW];
+            // SAFETY: the second list is this turn's alone.
+            let arguments = unsafe { self.list(&mut few, work.scratch, true, part.sources.len()) };
+            for (argument, source) in arguments.iter_mut().zip(&part.sources) {
+                *argument = match source {
                     PartOperand::Operand(at) => {
                         let operand = operands[*at];
                         let step = self.steps[*at].unwrap_or(operand.stride);
-                        let pointer = operand.pointer.wrapping_offset(step * first as isize);
+                        let pointer = operand.pointer.wrapping_offset(step.wrapping_mul(first as isize));
                         OperandArgument { pointer, ..operand }
                     }
                     PartOperand::Scratch(at) => OperandArgument {
-                        pointer: scratch.wrapping_add(at * self.tile * self.size),
+                        pointer: work.tiles.wrapping_add(at * self.tile * self.size),
                         stride: self.size as isize,
                         outer_stride: (length * self.size) as isize,
                     },
-                })
-                .collect();
-            // SAFETY: the caller's promise for operands; scratch is this call's own, and each of its operands has room
-            // for a tile. What a part reads of it, an earlier part wrote: that order is the split's.
-            unsafe { part.code.run(&arguments, length, rows) };
+                };
+            }
+            // SAFETY: the caller's promise for operands; tiles are this call's own, and each of its operands has room
+            // for one. What a part reads of it, an earlier part wrote: that order is the split's.
+            unsafe { part.code.run_in(arguments, length, rows, work.scratch) };
         }
     }
 }
 
 impl Code for Parts {
-    unsafe fn run(&self, operands: &[OperandArgument], span: usize, outer: usize) {
+    fn scratch_bytes(&self) -> usize {
+        match self.long_lists {
+            None => self.part_scratch,
+            Some(longest) => self.part_scratch + 2 * longest * size_of::<OperandArgument>(),
+        }
+    }
+
+    unsafe fn run_in(&self, operands: &[OperandArgument], span: usize, outer: usize, scratch: *mut u8) {
         if span == 0 {
             return;
         }
         let mut tiles = MaybeUninit::<Tiles>::uninit();
-        let scratch = tiles.as_mut_ptr().cast::<u8>();
-        let mut rows: SmallVec<[OperandArgument; 8]> = SmallVec::from_slice(operands);
+        let work = Workspace { tiles: tiles.as_mut_ptr().cast::<u8>(), scratch };
+        let mut few = [NOWHERE; FEW];
+        // SAFETY: the first list is this call's alone.
+        let rows = unsafe { self.list(&mut few, scratch, false, operands.len()) };
+        rows.copy_from_slice(operands);
         // What one span writes the next may read, where they write to the same place: then each is run to its end first.
         let carries = self.written.iter().any(|at| operands[*at].outer_stride == 0);
         let most_rows = if carries { 1 } else { (self.tile / span).max(1) };
@@ -154,11 +213,11 @@ impl Code for Parts {
                 let length = self.tile.min(span - first);
                 // SAFETY: the caller's promise for a part of its elements; several rows are run only where all of their
                 // elements fit a tile.
-                unsafe { self.run_tile(&rows, scratch, (first, length), count) };
+                unsafe { self.run_tile(rows, &work, (first, length), count) };
                 first += length;
             }
-            for row in &mut rows {
-                row.pointer = row.pointer.wrapping_offset(row.outer_stride * count as isize);
+            for row in rows.iter_mut() {
+                row.pointer = row.pointer.wrapping_offset(row.outer_stride.wrapping_mul(count as isize));
             }
             done += count;
         }

@@ -5,6 +5,8 @@
 //! walking [`Isa::available`].
 
 use std::fmt;
+use std::str::FromStr;
+use thiserror::Error;
 
 /// An instruction-set level of the host, from least to most capable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -80,5 +82,26 @@ impl Isa {
 impl fmt::Display for Isa {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+/// The text names no instruction-set level.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{name}` is no instruction-set level; use one of baseline, avx-fma, avx2, avx512")]
+pub struct UnknownIsa {
+    /// The text.
+    pub name: String,
+}
+
+/// ```
+/// use fuselet::Isa;
+/// assert_eq!("avx-fma".parse(), Ok(Isa::AvxFma));
+/// assert_eq!("sse".parse::<Isa>().unwrap_err().name, "sse");
+/// ```
+impl FromStr for Isa {
+    type Err = UnknownIsa;
+
+    fn from_str(name: &str) -> Result<Isa, UnknownIsa> {
+        Isa::by_name(name).ok_or_else(|| UnknownIsa { name: name.to_owned() })
     }
 }

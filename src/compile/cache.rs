@@ -5,7 +5,7 @@
 //!
 //! No lock is held while a pass is compiled, and none while memory is freed.
 
-use super::Compiled;
+use super::compiled::Compiled;
 use crate::array::Dtype;
 use crate::lane::{Instruction, LaneProgram, Layout, Operand, Pass, Role};
 use lru::LruCache;

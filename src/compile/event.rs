@@ -68,6 +68,35 @@ impl Event {
             Event::FellBack { .. } | Event::Mismatch { .. } => log::Level::Warn,
         }
     }
+
+    /// Tells subscribers of the crate `tracing`, with what the event holds as fields.
+    #[cfg(feature = "tracing")]
+    pub(super) fn trace(&self) {
+        match self {
+            Event::Planned { kernels, time } => tracing::debug!(target: "fuselet", kernels, ?time, "planned"),
+            Event::Compiled { pass, backend, bytes, time } => tracing::debug!(
+                target: "fuselet",
+                pass = pass.as_str(),
+                backend = backend.as_str(),
+                bytes,
+                ?time,
+                "compiled",
+            ),
+            Event::FellBack { pass, error } => {
+                tracing::warn!(target: "fuselet", pass = pass.as_str(), %error, "runs in the interpreter");
+            }
+            Event::Mismatch { pass, backend, operand, element, expected, found } => tracing::error!(
+                target: "fuselet",
+                pass = pass.as_str(),
+                backend = backend.as_str(),
+                operand = operand.as_str(),
+                element,
+                expected,
+                found,
+                "runs in the interpreter: the backend gave other bits",
+            ),
+        }
+    }
 }
 
 impl fmt::Display for Event {

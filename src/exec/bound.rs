@@ -50,12 +50,12 @@ impl BoundPlan {
     /// # Errors
     /// More scratch than can be addressed.
     pub(crate) fn new(kernels: SmallVec<[BoundKernel; 1]>, temporaries: usize) -> Result<BoundPlan, OutOfMemory> {
-        let rows = kernels.iter().filter_map(|kernel| match &kernel.loops {
-            Loops::Rows(loops) => Some(loops.thread_scratch().saturating_mul(loops.threads())),
-            Loops::Elementwise(_) => None,
+        let threads = kernels.iter().map(|kernel| match &kernel.loops {
+            Loops::Rows(loops) => loops.thread_scratch().saturating_mul(loops.threads()),
+            Loops::Elementwise(loops) => loops.thread_scratch().saturating_mul(loops.threads()),
         });
         // Kernels run one after the other, so their threads' scratch may be the same.
-        let scratch_bytes = temporaries.saturating_add(rows.max().unwrap_or(0));
+        let scratch_bytes = temporaries.saturating_add(threads.max().unwrap_or(0));
         if scratch_bytes > isize::MAX as usize {
             return Err(OutOfMemory { bytes: scratch_bytes });
         }
@@ -82,7 +82,7 @@ impl BoundPlan {
                 base(from).wrapping_offset(offset)
             };
             // SAFETY: the caller's promise.
-            unsafe { loops.run(&resources.threads, pointer) };
+            unsafe { loops.run(&resources.threads, pointer, std::ptr::null_mut()) };
             return Ok(());
         }
         // SAFETY: the caller's promise.
@@ -95,7 +95,7 @@ impl BoundPlan {
     unsafe fn run_all(&self, resources: &Resources, base: impl Fn(usize) -> *mut u8) -> Result<(), OutOfMemory> {
         let scratch = resources.scratch.take(self.scratch_bytes)?;
         let start = scratch.base();
-        let rows_start = start.wrapping_add(self.temporaries);
+        let threads_start = start.wrapping_add(self.temporaries);
         for kernel in &self.kernels {
             let pointer = |at: usize| {
                 let (from, offset) = kernel.operands[at];
@@ -109,10 +109,10 @@ impl BoundPlan {
             // and what threads use of it lies behind them.
             unsafe {
                 match &kernel.loops {
-                    Loops::Elementwise(loops) => loops.run(&resources.threads, pointer),
+                    Loops::Elementwise(loops) => loops.run(&resources.threads, pointer, threads_start),
                     Loops::Rows(loops) => {
                         let starts: SmallVec<[*mut u8; 16]> = (0..kernel.operands.len()).map(pointer).collect();
-                        loops.run(&resources.threads, &starts, rows_start);
+                        loops.run(&resources.threads, &starts, threads_start);
                     }
                 }
             }

@@ -5,6 +5,7 @@
 
 use super::compiled::{CompiledPlan, Layouts, Position};
 use super::operands::{self, AlignedOperand, Dimension, Nest};
+use super::scratch::round_up;
 use super::threads::Threads;
 use crate::codegen::Code;
 use crate::codegen::write::{Form, OperandBinding};
@@ -26,6 +27,8 @@ pub(crate) struct ElementwiseLoops {
     nest: Nest,
     /// How many threads share them.
     parts: usize,
+    /// Bytes of scratch that one thread needs.
+    scratch_bytes: usize,
 }
 
 /// Binds an elementwise kernel to aligned operands (its sources, then its sinks). With the loops come the operands of the
@@ -63,7 +66,8 @@ pub(crate) fn bind(
         })
         .collect();
     let code = pass.compiled.code.clone();
-    Some((ElementwiseLoops { code, nest, parts }, operands))
+    let scratch_bytes = round_up(code.scratch_bytes());
+    Some((ElementwiseLoops { code, nest, parts, scratch_bytes }, operands))
 }
 
 /// Where a slot's array is among a kernel's operands: its sources, then its sinks.
@@ -93,28 +97,40 @@ impl ElementwiseLoops {
     /// Runs the loops over operands that begin at `pointer(at)`.
     ///
     /// # Safety
-    /// Every element the loops reach from these pointers is valid, as [`Code::run`] asks.
+    /// Every element the loops reach from these pointers is valid, as [`Code::run_in`] asks. `scratch` is aligned to cache
+    /// lines, has [`ElementwiseLoops::thread_scratch`] bytes for each of [`ElementwiseLoops::threads`], and is this call's own.
     #[inline]
-    pub(crate) unsafe fn run(&self, threads: &Threads, pointer: impl Fn(usize) -> *mut u8) {
+    pub(crate) unsafe fn run(&self, threads: &Threads, pointer: impl Fn(usize) -> *mut u8, scratch: *mut u8) {
         if self.parts == 1 {
             // SAFETY: the caller's promise, for the whole domain.
-            unsafe { run_nest(self.code.as_ref(), pointer, &self.nest) };
+            unsafe { run_nest(self.code.as_ref(), pointer, &self.nest, scratch) };
             return;
         }
-        let starts = Starts((0..self.nest[0].strides.len()).map(pointer).collect());
+        let starts = Starts((0..self.nest[0].strides.len()).map(pointer).collect(), scratch);
         // Split the longest dimension. Parts of the span are whole cache lines of lanes.
         let longest = (0..self.nest.len()).max_by_key(|at| self.nest[*at].length).unwrap_or(0);
         let grain = if longest == self.nest.len() - 1 { 64 } else { 1 };
-        threads.split(self.nest[longest].length, grain, self.parts, |_, first, count| {
+        threads.split(self.nest[longest].length, grain, self.parts, |number, first, count| {
             let mut part = self.nest.clone();
             part[longest].length = count;
-            let pointer = |at: usize| {
-                let Starts(starts) = &starts;
-                starts[at].wrapping_offset(self.nest[longest].strides[at] * first as isize)
-            };
-            // SAFETY: the caller's promise, for a part of the domain that no other thread has.
-            unsafe { run_nest(self.code.as_ref(), pointer, &part) };
+            let Starts(starts, scratch) = &starts;
+            let pointer =
+                |at: usize| starts[at].wrapping_offset(self.nest[longest].strides[at].wrapping_mul(first as isize));
+            let own = scratch.wrapping_add(number * self.scratch_bytes);
+            // SAFETY: the caller's promise, for a part of the domain that no other thread has. Parts are numbered below
+            // `self.parts`.
+            unsafe { run_nest(self.code.as_ref(), pointer, &part, own) };
         });
+    }
+
+    /// Scratch that one thread needs.
+    pub(crate) fn thread_scratch(&self) -> usize {
+        self.scratch_bytes
+    }
+
+    /// How many threads need scratch.
+    pub(crate) fn threads(&self) -> usize {
+        self.parts
     }
 
     /// Bytes it takes on the heap, its code not counted.
@@ -123,18 +139,18 @@ impl ElementwiseLoops {
     }
 }
 
-/// Where operands begin.
-struct Starts(SmallVec<[*mut u8; 16]>);
+/// Where operands begin, and scratch.
+struct Starts(SmallVec<[*mut u8; 16]>, *mut u8);
 
-// SAFETY: addresses; threads read and write disjoint parts of what they lead to.
+// SAFETY: addresses; threads read and write disjoint parts of what they lead to, and have scratch of their own.
 unsafe impl Sync for Starts {}
 
 /// Runs a kernel's code over a nest, operand `at` beginning at `pointer(at)`.
 ///
 /// # Safety
-/// Every element the nest reaches from these pointers is valid, as [`Code::run`] asks.
+/// Every element the nest reaches from these pointers is valid, and scratch is as [`Code::run_in`] asks.
 #[inline]
-unsafe fn run_nest(code: &dyn Code, pointer: impl Fn(usize) -> *mut u8, nest: &[Dimension]) {
+unsafe fn run_nest(code: &dyn Code, pointer: impl Fn(usize) -> *mut u8, nest: &[Dimension], scratch: *mut u8) {
     let (span, rest) = nest.split_last().expect("a nest has a span");
     let outer = rest.split_last();
     let mut arguments: SmallVec<[OperandArgument; 16]> = SmallVec::new();
@@ -144,7 +160,7 @@ unsafe fn run_nest(code: &dyn Code, pointer: impl Fn(usize) -> *mut u8, nest: &[
     }
     let Some((outer, rest)) = outer.filter(|(_, rest)| !rest.is_empty()) else {
         // SAFETY: the caller's promise.
-        unsafe { code.run(&arguments, span.length, outer.map_or(1, |(outer, _)| outer.length)) };
+        unsafe { code.run_in(&arguments, span.length, outer.map_or(1, |(outer, _)| outer.length), scratch) };
         return;
     };
     let mut offsets: SmallVec<[isize; 16]> = SmallVec::from_elem(0, arguments.len());
@@ -153,6 +169,6 @@ unsafe fn run_nest(code: &dyn Code, pointer: impl Fn(usize) -> *mut u8, nest: &[
             argument.pointer = pointer(at).wrapping_offset(*offset);
         }
         // SAFETY: the caller's promise.
-        unsafe { code.run(&arguments, span.length, outer.length) };
+        unsafe { code.run_in(&arguments, span.length, outer.length, scratch) };
     });
 }

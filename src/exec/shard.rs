@@ -44,8 +44,8 @@ impl<T> Sharded<T> {
 impl<T> Shard<T> {
     #[inline]
     fn take(&self) -> Option<Taken<'_, T>> {
-        // One locked instruction; giving back is a plain store.
-        (!self.busy.swap(true, Ordering::Acquire)).then_some(Taken(self))
+        // One locked instruction; giving back is a plain store. (Made only if it is free: dropping one gives it back.)
+        (!self.busy.swap(true, Ordering::Acquire)).then(|| Taken(self))
     }
 }
 

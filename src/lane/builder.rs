@@ -4,7 +4,8 @@
 //! fused and unfused execution simplify different programs and must agree. Folding evaluates the op's own meaning in the
 //! program's dtype, so a folded constant is what a backend would have computed.
 
-use super::{Combine, Instruction, LaneKind, LaneOp, LaneProgram, OperandId, Shift, Value};
+use super::op::{Combine, LaneKind, LaneOp};
+use super::program::{Instruction, LaneProgram, OperandId, Shift, Value};
 use crate::array::Dtype;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
@@ -54,7 +55,7 @@ impl LaneBuilder {
                 }
             }
         }
-        let mut places = vec![Value(0); self.instructions.len()];
+        let mut places = vec![Value::from_index(0); self.instructions.len()];
         let mut instructions = Vec::with_capacity(self.instructions.len() + self.sinks.len());
         for (index, instruction) in self.instructions.iter().enumerate().filter(|(index, _)| live[*index]) {
             places[index] = Value::from_index(instructions.len());

@@ -17,7 +17,9 @@
 //! by every part. Passes with accumulators stay whole, since a part runs over a piece of the span at a time
 //! ([`crate::exec`] does that).
 
-use super::{Instruction, LaneKind, LaneProgram, Layout, Operand, OperandId, Pass, Role, Value};
+use super::op::LaneKind;
+use super::pass::{Layout, Operand, Pass, Role};
+use super::program::{Instruction, LaneProgram, OperandId, Value};
 
 /// The parts of a pass, in the order they run.
 #[derive(Clone, Debug)]

@@ -2,33 +2,18 @@
 //!
 //! Operands are arrays seen along the span: contiguous, broadcast (the same element for every lane), strided, or every
 //! fourth group of a contiguous array. In the dimension around, every operand steps by a byte stride of its own. Everything else (more dimensions, rows,
-//! scratch, threads) is the business of `run`.
+//! scratch, threads) is the business of `exec`.
 //!
 //! An accumulator has [`ACCUMULATOR_LANES`] lanes whatever the machine: element `i` of the span goes to lane
 //! `i mod ACCUMULATOR_LANES`, in ascending order of `i`, starting from [`super::Combine::identity`] at the beginning of
-//! each span. At the end of each span the lanes are combined by one fixed tree, [`combine_lanes`], and the **one
+//! each span. At the end of each span the lanes are combined by one fixed tree, [`super::combine_lanes`], and the **one
 //! element** that comes out is written to the accumulator's pointer, which then steps by its outer stride. So the bits
 //! of a reduction do not depend on the width of vectors.
 
-use super::{Combine, Instruction, Lane, LaneOp, LaneProgram};
+use super::op::LaneOp;
+use super::program::{Instruction, LaneProgram};
+use super::summation_order::{ACCUMULATOR_LANES, CYCLE};
 use crate::array::Dtype;
-
-/// How many lanes an accumulator has.
-pub const ACCUMULATOR_LANES: usize = 32;
-
-/// The tree that combines the lanes of an accumulator: lane `l` takes in lane `l + 16` (for `l` below 16), then `l + 8`
-/// (below 8), `l + 4`, `l + 2`, `l + 1`; lane 0 is the result. Every step is [`Combine::apply`] in the lanes' own
-/// precision, the lower lane being the accumulator.
-pub fn combine_lanes<L: Lane>(combine: Combine, mut lanes: [L; ACCUMULATOR_LANES]) -> L {
-    let mut width = ACCUMULATOR_LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            lanes[lane] = combine.apply(lanes[lane], lanes[lane + width]);
-        }
-        width /= 2;
-    }
-    lanes[0]
-}
 
 /// What a pass does with an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +22,7 @@ pub enum Role {
     Read,
     /// Stores to it. It may be the very array of an operand that is read: a lane is loaded before it is stored.
     Write,
-    /// Writes one element to it after each span: the accumulator's lanes, combined by [`combine_lanes`].
+    /// Writes one element to it after each span: the accumulator's lanes, combined by [`super::combine_lanes`].
     Accumulate,
     /// A hint: what four cyclic operands from here on would share will be read soon, and may be fetched into a second-level cache
     /// meanwhile. No instruction names it, and nothing need be there.
@@ -76,9 +61,6 @@ impl Layout {
         }
     }
 }
-
-/// How many operands share an array of [`Layout::Cyclic`].
-pub const CYCLE: usize = 4;
 
 /// One operand of a pass.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

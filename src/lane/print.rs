@@ -2,7 +2,9 @@
 //!
 //! Uniform values (the same in all lanes of a span) are marked with a dot, float constants show hex and decimal.
 
-use super::{Instruction, LaneKind, LaneOp, LaneProgram, Layout, Pass, Role, Shift};
+use super::op::{LaneKind, LaneOp};
+use super::pass::{Layout, Pass, Role};
+use super::program::{Instruction, LaneProgram, OperandId, Shift};
 use crate::array::Dtype;
 use std::fmt::{self, Write as _};
 
@@ -55,7 +57,7 @@ impl fmt::Display for Pass {
 
 impl Pass {
     fn instruction_text(&self, instruction: &Instruction) -> String {
-        let name = |operand: &super::OperandId| &self.operands[operand.index()].name;
+        let name = |operand: &OperandId| &self.operands[operand.index()].name;
         match instruction {
             Instruction::Constant { kind, bits } => constant_text(&self.program, *kind, *bits),
             Instruction::Load { operand } => format!("load {}", name(operand)),

@@ -10,7 +10,9 @@
 //! 6. Every operand has the program's dtype; a written operand is not broadcast; an accumulator is contiguous; what is only
 //!    prefetched is cyclic, and no instruction names it.
 
-use super::{Instruction, LaneKind, Layout, Pass, Role};
+use super::op::LaneKind;
+use super::pass::{Layout, Pass, Role};
+use super::program::Instruction;
 use thiserror::Error;
 
 /// A broken invariant of a pass.

@@ -1,7 +1,7 @@
 //! The plan: kernels and temporaries, and inside each kernel the passes over its domain.
 //!
 //! A plan holds no sizes. Its dimensions are [`Extent`]s, looked up in the sizes of a call, so that one plan serves
-//! every call whose inputs have the same pattern of equal sizes (see [`crate::exec::signature`]).
+//! every call whose inputs have the same pattern of equal sizes.
 //!
 //! Two kinds of kernel:
 //! - *elementwise*: one stage with one pass along the whole domain;
@@ -11,6 +11,7 @@
 //!
 //! Values that cross stages live in scratch: *kept* values along the row (row buffers), *scalars* once a row.
 
+use super::decision::Note;
 use fuselet_ir::{Graph, Half, NodeId, Reduction};
 
 /// The length of one dimension, to be looked up in the sizes of a call.
@@ -204,5 +205,5 @@ pub struct Plan {
     /// `in_place[output][input]`: whether the output may be the very array of the input.
     pub in_place: Vec<Vec<bool>>,
     /// Why the plan is as it is.
-    pub notes: Vec<super::report::Note>,
+    pub notes: Vec<Note>,
 }

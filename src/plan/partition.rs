@@ -6,17 +6,14 @@
 //! earlier kernel is read from memory where it is a reduction's result or costs more than [`KEEP_COST`]; cheaper
 //! ones are recomputed.
 
-use super::kernel::{Buffer, Extent, KernelPlan, Plan, Sink, Source, Temporary};
+use super::cost::{KEEP_COST, node_cost};
+use super::decision::Note;
+use super::kernel::{Buffer, Extent, KernelPlan, Plan, Source, Temporary};
 use super::nodes::NodeSet;
-use super::passes::{self, Draft};
-use super::report::Note;
+use super::stages::{self, Draft};
 use fuselet_ir::shape::{self, Shape};
-use fuselet_ir::{Class, Graph, Half, Node, NodeId, Op};
+use fuselet_ir::{Graph, Half, Node, NodeId};
 use rustc_hash::FxHashMap;
-
-/// From this estimated number of lane ops on, a value that is needed again is kept in memory instead of recomputed: a
-/// store and a load from L1 cost about as much as eight simple ops.
-pub(super) const KEEP_COST: usize = 8;
 
 /// An array that exists before a region runs.
 #[derive(Clone, Debug)]
@@ -199,7 +196,7 @@ impl Partition<'_> {
         let name = self.kernel_name(&inside, &draft);
         let mut notes = Vec::new();
         let dimensions = |shape: &[usize]| self.dimensions(shape);
-        let kernel = passes::build(self.graph, self.shapes, draft, inside, sources, name, dimensions, &mut notes);
+        let kernel = stages::build(self.graph, self.shapes, draft, inside, sources, name, dimensions, &mut notes);
         self.plan.notes.append(&mut notes);
         kernel
     }
@@ -301,31 +298,4 @@ impl Partition<'_> {
             self.plan.notes.push(note);
         }
     }
-}
-
-/// Roughly how many lane ops a node becomes.
-pub(crate) fn node_cost(node: &Node) -> usize {
-    match node {
-        Node::Elementwise { op, .. } => match op.class() {
-            Class::Special => 20,
-            Class::Companion => match op {
-                Op::ExpCutoff => 0,
-                Op::ProductError => 2,
-                Op::DifferenceError => 6,
-                _ => 14,
-            },
-            Class::Arithmetic if matches!(op, Op::Div | Op::Sqrt) => 5,
-            Class::Arithmetic | Class::Comparison | Class::Logic | Class::Select => 1,
-        },
-        Node::Input(_) | Node::Constant(_) | Node::Half { .. } | Node::Reduce { .. } => 0,
-    }
-}
-
-/// The sinks of a draft as the plan holds them.
-pub(super) fn plan_sinks(draft: &Draft, shapes: &[Shape]) -> Vec<Sink> {
-    draft
-        .sinks
-        .iter()
-        .map(|(node, buffer)| Sink { node: *node, buffer: *buffer, varying: draft.varies(&shapes[node.index()]) })
-        .collect()
 }

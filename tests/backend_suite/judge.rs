@@ -2,7 +2,7 @@
 
 use super::values::{Random, is_nan};
 use fuselet::array::Dtype;
-use fuselet::codegen::Backend;
+use fuselet::codegen::{Backend, SCRATCH_ALIGNMENT};
 use fuselet::lane::{
     ACCUMULATOR_LANES, Combine, Instruction, Lane, LaneKind, LaneOp, LaneProgram, Layout, Operand, OperandArgument,
     OperandId, Pass, Role, Shift, Value, combine_lanes,
@@ -41,6 +41,13 @@ pub struct Lay {
     /// Bytes the first element is moved from where an allocation would put it.
     pub skew: usize,
 }
+
+/// What scratch begins with: as numbers, NaN.
+const GARBAGE: u8 = 0xff;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; SCRATCH_ALIGNMENT]);
 
 impl Case {
     /// Buffers for a pass, an operand each, of random values. `lay` gives the layout of each operand.
@@ -236,9 +243,18 @@ impl Case {
                 outer_stride: view.outer_stride,
             })
             .collect();
+        // As much scratch as the code asks for, with bytes of no use in it, and a line behind it that is not to be touched.
+        let bytes = code.scratch_bytes();
+        let mut scratch = vec![Line([GARBAGE; SCRATCH_ALIGNMENT]); bytes.div_ceil(SCRATCH_ALIGNMENT) + 1];
         // SAFETY: the buffers hold every element of their operands, and outlive the call; operands share elements only
-        // where a case puts one in place of another.
-        unsafe { code.run(&arguments, self.span, self.outer) };
+        // where a case puts one in place of another. Scratch is this call's own.
+        unsafe { code.run_in(&arguments, self.span, self.outer, scratch.as_mut_ptr().cast()) };
+        let after = scratch.iter().flat_map(|line| line.0).skip(bytes);
+        assert!(
+            after.eq(vec![GARBAGE; SCRATCH_ALIGNMENT * scratch.len() - bytes]),
+            "written behind scratch\n{}",
+            self.pass
+        );
     }
 
     /// Fails unless the backend leaves every buffer as the judge does: results, inputs and guards.

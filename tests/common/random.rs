@@ -155,7 +155,7 @@ fn constant(random: &mut Random, depth: usize) -> Expr {
     let op = ops[random.below(ops.len())];
     let arguments: Vec<Expr> = (0..op.arity()).map(|_| constant(random, depth - 1)).collect();
     match random.below(8) {
-        0 => Expr::apply_op(op, &arguments).unwrap().reduce(REDUCTIONS[random.below(4)], Axes::All),
+        0 => Expr::apply_op(op, &arguments).unwrap().reduce(REDUCTIONS[random.below(4)], Axes::List(Vec::new())),
         _ => Expr::apply_op(op, &arguments).unwrap(),
     }
 }

@@ -5,26 +5,31 @@
 //!
 //! - `target`: flags, and what is known of the machine;
 //! - `body`: lane operations as instructions, constants in registers;
-//! - `nest`: the loops around; `tail`: what is left of a span; `accumulator`: lanes of reductions.
+//! - `loops`: the loops around, with `vectors`, the innermost; `tail`: what is left of a span; `accumulator`: lanes of
+//!   reductions; `nest`: what these have in common.
 //!
 //! Code is entered through `vzeroupper` on machines with AVX. Cranelift spills and copies by legacy SSE instructions, which
 //! cost hundreds of cycles each while upper halves of registers are dirty, and nobody knows what ran before.
 
 mod accumulator;
 mod body;
+mod loops;
 mod nest;
 mod tail;
 mod target;
+mod vectors;
 
-use crate::codegen::code_memory::Executable;
-use crate::codegen::isa::Isa;
-use crate::codegen::{Backend, BackendError, Code, disassembly};
-use crate::lane::{OperandArgument, Pass};
+use super::backend::{Backend, BackendError, Code};
+use super::code_memory::Executable;
+use super::isa::Isa;
+use super::machine_code::MachineCode;
+use super::native::NativeCode;
+use crate::lane::{OperandArgument, Pass, Role};
 use cranelift::codegen::Context;
 use cranelift::codegen::control::ControlPlane;
 use cranelift::codegen::ir::Function;
 use cranelift::prelude::FunctionBuilderContext;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use target::Target;
@@ -35,7 +40,8 @@ pub struct Cranelift {
     target: Target,
 }
 
-/// What compilations of one thread share, so that warm ones allocate little.
+/// What compilations of one thread share, so that warm ones allocate little. It is taken for a compilation and put back when
+/// that has come to an end: one that panics leaves builders behind that are good for nothing.
 struct Workshop {
     context: Context,
     builder: FunctionBuilderContext,
@@ -49,14 +55,14 @@ impl Workshop {
 }
 
 thread_local! {
-    static WORKSHOP: RefCell<Workshop> = RefCell::new(Workshop::new());
+    static WORKSHOP: Cell<Option<Box<Workshop>>> = const { Cell::new(None) };
 }
 
 /// Programs longer than this leave so large a workshop behind that it is thrown away.
 const ORDINARY_LENGTH: usize = 2000;
 
 /// What code and the constants behind it are aligned to; no constant is larger than a vector.
-const ALIGNMENT: u64 = 64;
+const ALIGNMENT: usize = 64;
 
 /// `vzeroupper`, then no-operations up to 16 bytes, which keeps the alignment of everything behind.
 const CLEAR_UPPER_HALVES: [u8; 16] = [0xc5, 0xf8, 0x77, 0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x0f, 0x1f, 0x40, 0];
@@ -75,35 +81,53 @@ impl Cranelift {
     }
 
     /// The machine code of a pass.
-    fn code(&self, pass: &Pass, workshop: &mut Workshop) -> Result<Vec<u8>, BackendError> {
+    ///
+    /// # Errors
+    /// What the machine or Cranelift has not.
+    pub fn machine_code(&self, pass: &Pass) -> Result<MachineCode, BackendError> {
+        // A thread that is ending, or compiling already, has no workshop to lend.
+        let warm = WORKSHOP.try_with(Cell::take).ok().flatten();
+        let mut workshop = warm.unwrap_or_else(|| Box::new(Workshop::new()));
+        let code = self.machine_code_in(pass, &mut workshop);
+        if pass.program.instructions.len() <= ORDINARY_LENGTH {
+            let _ = WORKSHOP.try_with(|kept| kept.set(Some(workshop)));
+        }
+        code
+    }
+
+    fn machine_code_in(&self, pass: &Pass, workshop: &mut Workshop) -> Result<MachineCode, BackendError> {
         debug_assert_eq!(pass.verify(), Ok(()));
         if pass.needs_fma() && !self.has_fma() {
             return Err(self.unsupported(pass, "it was lowered for a machine with a fused multiply-add"));
         }
-        if nest::needs_rounding(pass) && !self.target.has_rounding {
+        if loops::needs_rounding(pass) && !self.target.has_rounding {
             return Err(self.unsupported(pass, "rounding to integers needs SSE4.1"));
         }
         let Workshop { context, builder, control } = workshop;
         context.clear();
-        nest::write(&mut context.func, builder, pass, &self.target);
+        loops::write(&mut context.func, builder, pass, &self.target);
         let compiled = context
             .compile(&*self.target.isa, control)
             .map_err(|error| self.unsupported(pass, error.inner.to_string()))?;
         if !compiled.buffer.relocs().is_empty() {
             return Err(self.unsupported(pass, "it would need library functions"));
         }
-        if u64::from(compiled.buffer.alignment) > ALIGNMENT {
+        if compiled.buffer.alignment as usize > ALIGNMENT {
             return Err(self.unsupported(pass, "its constants need a larger alignment than code has"));
         }
-        let mut code = Vec::with_capacity(CLEAR_UPPER_HALVES.len() + compiled.code_buffer().len());
+        let mut bytes = Vec::with_capacity(CLEAR_UPPER_HALVES.len() + compiled.code_buffer().len());
         if self.target.has_upper_halves {
-            code.extend_from_slice(&CLEAR_UPPER_HALVES);
+            bytes.extend_from_slice(&CLEAR_UPPER_HALVES);
         }
-        code.extend_from_slice(compiled.code_buffer());
-        if pass.program.instructions.len() > ORDINARY_LENGTH {
-            *workshop = Workshop::new();
-        }
-        Ok(code)
+        bytes.extend_from_slice(compiled.code_buffer());
+        Ok(MachineCode {
+            name: pass.name.clone(),
+            bytes,
+            alignment: ALIGNMENT,
+            outside_frame: 0,
+            operands: pass.operands.len(),
+            accumulates: pass.operands.iter().any(|operand| operand.role == Role::Accumulate),
+        })
     }
 }
 
@@ -133,19 +157,12 @@ impl Backend for Cranelift {
     }
 
     fn compile_all(&self, passes: &[Pass]) -> Result<Vec<Arc<dyn Code>>, BackendError> {
-        let all = |workshop: &mut Workshop| -> Result<Vec<Vec<u8>>, BackendError> {
-            passes.iter().map(|pass| self.code(pass, workshop)).collect()
-        };
-        let warm = WORKSHOP.try_with(|workshop| {
-            let mut workshop = workshop.try_borrow_mut().ok()?;
-            Some(all(&mut workshop))
-        });
-        // A thread that is ending, or compiling already, has no workshop to lend.
-        let codes = warm.ok().flatten().unwrap_or_else(|| all(&mut Workshop::new()))?;
-        let executables = Executable::publish_all(&codes, ALIGNMENT)
+        let codes = passes.iter().map(|pass| self.machine_code(pass)).collect::<Result<Vec<_>, _>>()?;
+        let executables = Executable::publish_all(&codes)
             .map_err(|error| BackendError::Unavailable { backend: self.name(), reason: error.to_string() })?;
-        let codes = executables.into_iter().zip(passes).map(|(executable, pass)| {
-            Arc::new(CraneliftCode { executable, pass: pass.clone(), target: self.target.clone() }) as Arc<dyn Code>
+        let codes = executables.into_iter().zip(&codes).zip(passes).map(|((executable, code), pass)| {
+            let native = NativeCode::new(executable, code);
+            Arc::new(CraneliftCode { native, pass: pass.clone(), target: self.target.clone() }) as Arc<dyn Code>
         });
         Ok(codes.collect())
     }
@@ -153,7 +170,7 @@ impl Backend for Cranelift {
 
 /// A pass compiled by Cranelift.
 struct CraneliftCode {
-    executable: Executable,
+    native: NativeCode,
     /// What the code was made from, to show its intermediate form when asked.
     pass: Pass,
     target: Target,
@@ -161,29 +178,31 @@ struct CraneliftCode {
 
 impl fmt::Debug for CraneliftCode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "CraneliftCode({}, {}, {:?})", self.pass.name, self.target.level, self.executable)
+        write!(formatter, "CraneliftCode({}, {}, {:?})", self.pass.name, self.target.level, self.native)
     }
 }
 
 impl Code for CraneliftCode {
-    unsafe fn run(&self, operands: &[OperandArgument], span: usize, outer: usize) {
-        debug_assert_eq!(operands.len(), self.pass.operands.len());
-        // SAFETY: the code was compiled for this machine from this pass, so it accesses what the contract of `run` makes
-        // valid, which the caller keeps.
-        unsafe { self.executable.call(operands.as_ptr(), span, outer) }
+    fn scratch_bytes(&self) -> usize {
+        self.native.scratch_bytes()
+    }
+
+    unsafe fn run_in(&self, operands: &[OperandArgument], span: usize, outer: usize, scratch: *mut u8) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.native.run_in(operands, span, outer, scratch) }
     }
 
     fn code_size(&self) -> usize {
-        self.executable.bytes().len()
+        self.native.code_size()
     }
 
     fn disassembly(&self) -> Option<String> {
-        disassembly::disassemble(self.executable.bytes(), self.executable.address())
+        self.native.disassembly()
     }
 
     fn intermediate(&self) -> Option<String> {
         let mut function = Function::new();
-        nest::write(&mut function, &mut FunctionBuilderContext::new(), &self.pass, &self.target);
+        loops::write(&mut function, &mut FunctionBuilderContext::new(), &self.pass, &self.target);
         Some(function.display().to_string())
     }
 }

@@ -143,14 +143,18 @@ impl Nest<'_> {
         let first = std::iter::once(start).chain(copies.iter().filter(strided).map(|copy| copy.base));
         builder.ins().jump(turn, &block_arguments(first));
         builder.switch_to_block(turn);
+        // A block's parameters come before its first instruction.
         let index = builder.append_block_param(turn, self.pointer);
+        let walking: Vec<Option<(Value, Value)>> = copies
+            .iter()
+            .map(|copy| copy.stride.map(|stride| (builder.append_block_param(turn, self.pointer), stride)))
+            .collect();
         let here = builder.ins().iadd(scratch_end, index);
         let mut advanced = Vec::new();
-        for copy in copies {
-            let there = match copy.stride {
+        for (copy, walking) in copies.iter().zip(walking) {
+            let there = match walking {
                 None => builder.ins().iadd(copy.base, index),
-                Some(stride) => {
-                    let place = builder.append_block_param(turn, self.pointer);
+                Some((place, stride)) => {
                     advanced.push(builder.ins().iadd(place, stride));
                     place
                 }

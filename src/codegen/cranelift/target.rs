@@ -1,10 +1,9 @@
 //! What Cranelift is told about the machine, and what the code written here needs to know of it.
 
-use crate::codegen::BackendError;
+use crate::codegen::backend::BackendError;
 use crate::codegen::isa::Isa;
-use cranelift::codegen::isa::{self, OwnedTargetIsa};
+use cranelift::codegen::isa::OwnedTargetIsa;
 use cranelift::codegen::settings::{self, Configurable as _, SetError};
-use target_lexicon::{Architecture, Triple};
 
 /// A machine at one level of its instruction set.
 #[derive(Clone)]
@@ -43,14 +42,9 @@ impl Target {
         ] {
             flags.set(name, value).map_err(setting)?;
         }
-        let triple = Triple::host();
-        let x86 = triple.architecture == Architecture::X86_64;
+        let x86 = cfg!(target_arch = "x86_64");
         // On x86-64 a level names its instructions; elsewhere everything the host has is the base set.
-        let mut builder = if x86 {
-            isa::lookup(triple).map_err(|error| unavailable(error.to_string()))?
-        } else {
-            cranelift_native::builder().map_err(|what| unavailable(what.to_owned()))?
-        };
+        let mut builder = cranelift_native::builder_with_options(!x86).map_err(|what| unavailable(what.to_owned()))?;
         #[cfg(target_arch = "x86_64")]
         let (has_rounding, has_upper_halves) = (is_x86_feature_detected!("sse4.2"), is_x86_feature_detected!("avx"));
         #[cfg(not(target_arch = "x86_64"))]

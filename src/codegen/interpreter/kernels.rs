@@ -8,12 +8,9 @@
 //! The code of all levels is this one text. It is inlined into a function for each level that the level's features
 //! are enabled for; the compiler does the rest.
 
-use super::plan::{Action, Step};
+use super::step::{Action, Step};
 use crate::codegen::isa::Isa;
 use crate::lane::{ACCUMULATOR_LANES, Combine, Lane, LaneBits, LaneVisitor, Shift};
-
-/// Bytes of a chunk.
-pub(super) const CHUNK_BYTES: usize = 64;
 
 /// Runs `steps` on the first `lanes` lanes of the places they name.
 ///
@@ -243,6 +240,10 @@ impl<const CHUNK: usize> Sweep<CHUNK> {
                 let from = self.arguments[0].wrapping_offset(stride.wrapping_mul(lane as isize));
                 let bits = from.cast::<L::Bits>().read_unaligned();
                 self.out.cast::<L::Bits>().add(lane).write_unaligned(bits);
+            }
+            // What is computed on the rest of the last chunk is never looked at; zeros cost no more than any other.
+            for lane in lanes..self.chunks * CHUNK {
+                self.out.cast::<L::Bits>().add(lane).write_unaligned(L::Bits::default());
             }
         }
     }

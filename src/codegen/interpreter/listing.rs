@@ -1,6 +1,7 @@
 //! Listings of plans, for people: what the interpreter does once a span and once a tile.
 
-use super::plan::{Action, Plan};
+use super::plan::Plan;
+use super::step::Action;
 use crate::lane::Shift;
 use std::fmt;
 

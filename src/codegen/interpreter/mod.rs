@@ -4,24 +4,27 @@
 //! dispatch is paid once a tile, not once an element, and the loops are compiled ahead of time for every
 //! instruction-set level ([`Isa`]). Data takes this way:
 //!
+//! - `step`: what a plan consists of;
 //! - `plan`: `compile` turns a [`Pass`] into a list of steps. Reinterpretations of bits are aliases, contiguous
 //!   operands are read and written where they lie, the other values get tile slots by linear scan over their live
 //!   ranges, values that are the same in every lane are split off and computed once a span, and runs of Horner's rule
 //!   become one step each.
-//! - `run`: walks spans and tiles, in scratch memory that belongs to the thread.
+//! - `run`: walks spans and tiles, in scratch memory that the caller brings.
 //! - `kernels`: the loops, over the meaning of each op as [`crate::lane::LaneOp::dispatch`] gives it, so that the
 //!   interpreter has no opinion of its own about what an op means.
 //!
-//! A program with a fused multiply-add is refused at a level without one: libm's would give the same bits, but
-//! a hundred times slower, and lowering does not write such programs.
+//! Every program runs at every level. Lowering writes no fused multiply-add for a level without one; but a backend of the
+//! user's may have it where the engine's level has not, and then this judges it and stands in for it. A program that has one is
+//! run at the least level of the host that has it too; on a host without, by libm's, a hundred times slower with equal bits.
 
 mod kernels;
 mod listing;
 mod plan;
 mod run;
+mod step;
 
-use super::{Backend, BackendError, Code};
-use crate::codegen::isa::Isa;
+use super::backend::{Backend, BackendError, Code};
+use super::isa::Isa;
 use crate::lane::Pass;
 use plan::Plan;
 use std::sync::Arc;
@@ -64,14 +67,11 @@ impl Backend for Interpreter {
 
     fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {
         debug_assert_eq!(pass.verify(), Ok(()));
-        if pass.needs_fma() && !self.has_fma() {
-            return Err(BackendError::Unsupported {
-                backend: self.name(),
-                pass: pass.name.clone(),
-                reason: "the program has a fused multiply-add and the machine has none; lower it again without"
-                    .to_owned(),
-            });
-        }
-        Ok(Arc::new(run::Interpreted::new(Plan::new(pass), self.isa)))
+        let isa = if pass.needs_fma() && !self.has_fma() {
+            Isa::available().find(|level| level.has_fma()).unwrap_or(self.isa)
+        } else {
+            self.isa
+        };
+        Ok(Arc::new(run::Interpreted::new(Plan::new(pass), isa)))
     }
 }

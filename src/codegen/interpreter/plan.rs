@@ -10,43 +10,10 @@
 //!    if no later step reads one; otherwise the value waits in a slot for a copy at the end.
 //! 3. Steps that write operands from slots come last, after all that read operands.
 
-use super::kernels::CHUNK_BYTES;
+use super::step::{Action, CHUNK_BYTES, Step};
 use crate::array::Dtype;
-use crate::lane::{Combine, Instruction, LaneOp, Layout, Pass, Role, Shift, Value};
+use crate::lane::{Combine, Instruction, LaneOp, Layout, Pass, Role, Value};
 use rustc_hash::FxHashMap;
-
-/// What a step does. `out`, `a`, `b`, `c` are those of [`Step`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    /// The op on a, b, c.
-    Apply(LaneOp),
-    /// a shifted by the integer b.
-    Shift(Shift),
-    /// As many fused multiply-adds as said: out = a, then out · b + each constant from c on.
-    Horner(u32),
-    /// Fills one chunk of `out` with the first element of a.
-    Splat,
-    /// Copies a.
-    Copy,
-    /// Collects elements from a, b[0] bytes apart.
-    Gather,
-    /// Spreads a to elements b[0] bytes apart.
-    Scatter,
-    /// Takes a into the accumulator `out`.
-    Accumulate(Combine),
-}
-
-/// One loop over a tile. Places are indices into the table of pointers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
-    pub(super) action: Action,
-    /// Bit k set: argument k is the same in every lane, its place holds one chunk of equal elements.
-    pub(super) uniform: u8,
-    pub(super) out: u32,
-    pub(super) a: u32,
-    pub(super) b: u32,
-    pub(super) c: u32,
-}
 
 /// What is known of an operand.
 #[derive(Clone, Copy, Debug)]

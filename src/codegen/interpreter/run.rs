@@ -1,18 +1,19 @@
 //! Walks spans and tiles.
 //!
-//! Scratch memory (tile slots, uniform values, accumulators, the table of pointers) belongs to the thread and only
-//! ever grows; a call allocates when it is the first of its thread or needs more than any before, else not at all.
+//! What a call works in (uniform values, accumulators, tile slots, copies of operands, the table of pointers) is scratch that
+//! the caller brings, and as large as the plan says; a call allocates nothing. It begins with anything in it: every byte
+//! that is read was written by the call.
 //!
 //! A tile whose length is no whole number of chunks, the last of a span, runs on padded copies of its contiguous
 //! operands, so that the loops know no tails. Cyclic operands are copied for every tile, so that the loops know no groups.
 
-use super::kernels::{self, CHUNK_BYTES, Loops};
+use super::kernels::{self, Loops};
 use super::plan::Plan;
+use super::step::CHUNK_BYTES;
 use crate::array::Dtype;
-use crate::codegen::Code;
+use crate::codegen::backend::Code;
 use crate::codegen::isa::Isa;
 use crate::lane::{ACCUMULATOR_LANES, CYCLE, Combine, Lane, Layout, OperandArgument, Role, combine_lanes};
-use std::cell::Cell;
 
 /// A pass ready to be interpreted.
 #[derive(Debug)]
@@ -28,17 +29,6 @@ pub(super) struct Interpreted {
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug)]
 struct Chunk([u8; CHUNK_BYTES]);
-
-/// What a call works in.
-#[derive(Default)]
-struct Scratch {
-    chunks: Vec<Chunk>,
-    places: Vec<*mut u8>,
-}
-
-thread_local! {
-    static SCRATCH: Cell<Scratch> = Cell::default();
-}
 
 /// Chunks of padding after each row of scratch, so that rows do not lie a multiple of 4096 bytes apart, which the
 /// store buffer mistakes for the same place.
@@ -69,16 +59,27 @@ impl Interpreted {
         Interpreted { plan, loops, isa, constants }
     }
 
+    /// Chunks of scratch; the table of pointers lies behind them.
+    fn chunks(&self) -> usize {
+        let plan = &self.plan;
+        let rows = plan.slots + plan.operands.len();
+        plan.uniforms + plan.operands.len() * ACCUMULATOR_CHUNKS + rows * self.row_chunks()
+    }
+
     /// # Safety
-    /// As for [`Code::run`]; `scratch` has the size the plan asks for.
-    unsafe fn run_in(&self, scratch: &mut Scratch, operands: &[OperandArgument], span: usize, outer: usize) {
+    /// As for [`Code::run_in`].
+    unsafe fn interpret(&self, base: *mut u8, operands: &[OperandArgument], span: usize, outer: usize) {
         let plan = &self.plan;
         let size = plan.dtype.size();
         let row = self.row_chunks();
-        let Scratch { chunks, places } = scratch;
-        let base = chunks.as_mut_ptr();
         // All of scratch is reached through this one pointer.
-        let at = |chunk: usize| base.wrapping_add(chunk).cast::<u8>();
+        let at = |chunk: usize| base.wrapping_add(chunk * CHUNK_BYTES);
+        // SAFETY: the caller's promise: the table is the part of scratch behind its chunks, and null pointers are pointers.
+        let places: &mut [*mut u8] = unsafe {
+            let table = at(self.chunks()).cast::<*mut u8>();
+            table.write_bytes(0, plan.places());
+            std::slice::from_raw_parts_mut(table, plan.places())
+        };
 
         let accumulators = plan.uniforms;
         let slots = accumulators + plan.operands.len() * ACCUMULATOR_CHUNKS;
@@ -230,23 +231,14 @@ unsafe fn finish<L: Lane>(combine: Combine, lanes: *const u8, to: *mut u8) {
 }
 
 impl Code for Interpreted {
-    unsafe fn run(&self, operands: &[OperandArgument], span: usize, outer: usize) {
-        let plan = &self.plan;
-        assert_eq!(operands.len(), plan.operands.len(), "one argument for each operand of the pass");
-        let rows = plan.slots + plan.operands.len();
-        let chunks = plan.uniforms + plan.operands.len() * ACCUMULATOR_CHUNKS + rows * self.row_chunks();
-        // Taken, not borrowed: a panic leaves the thread an empty one, and a thread that is ending gets one of its own.
-        let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
-        if scratch.chunks.len() < chunks {
-            scratch.chunks.resize(chunks, Chunk([0; CHUNK_BYTES]));
-        }
-        if scratch.places.len() < plan.places() {
-            scratch.places.resize(plan.places(), std::ptr::null_mut());
-        }
-        // SAFETY: passed on to the caller; scratch has its size.
-        unsafe { self.run_in(&mut scratch, operands, span, outer) };
-        // An ending thread drops it.
-        let _ = SCRATCH.try_with(|kept| kept.set(scratch));
+    fn scratch_bytes(&self) -> usize {
+        self.chunks() * CHUNK_BYTES + self.plan.places() * size_of::<*mut u8>()
+    }
+
+    unsafe fn run_in(&self, operands: &[OperandArgument], span: usize, outer: usize, scratch: *mut u8) {
+        assert_eq!(operands.len(), self.plan.operands.len(), "one argument for each operand of the pass");
+        // SAFETY: passed on to the caller.
+        unsafe { self.interpret(scratch, operands, span, outer) };
     }
 
     fn code_size(&self) -> usize {

@@ -7,43 +7,17 @@
 //! [`Emitter::combine_within`], on the same side, so bits are the same; the last vector has one element for each span, in order.
 
 use super::assemble::{Address, Condition, Label, Operand};
-use super::emit::{COUNT, Emitter, INDEX, SCRATCH};
-use super::frame::{FRAME, Frame, slot_address};
+use super::emitter::Emitter;
+use super::frame::{FRAME, slot_address};
 use super::machine::Accumulator;
-use super::reduce::{Destination, narrow};
+use super::places::{Blocks, Destination, block_bytes};
+use super::registers::{COUNT, INDEX, SCRATCH, narrow};
 use super::target::{Simd, Target};
 use crate::array::Dtype;
 use crate::lane::Combine;
 use iced_x86::{Code, Register};
 
-/// Where the vectors of a pass's spans are collected.
-#[derive(Debug)]
-pub(super) struct Blocks {
-    /// Slot of the number of bytes that a block holds so far; −1 where too few spans are left for one.
-    filled: i32,
-    /// For each accumulator, the slot of the vectors.
-    vectors: Vec<i32>,
-}
-
-/// What blocks may take of the frame, so that it fits the stack.
-const MOST_BYTES: usize = 3 << 10;
 const TOO_FEW: i32 = -1;
-
-impl Blocks {
-    /// Blocks for so many accumulators, unless there are none, or too many.
-    pub(super) fn place(frame: &mut Frame, target: Target, accumulators: usize) -> Option<Blocks> {
-        let bytes = block_bytes(target);
-        (1..=MOST_BYTES / bytes).contains(&accumulators).then(|| Blocks {
-            filled: frame.word(),
-            vectors: (0..accumulators).map(|_| frame.slot(bytes, target.vector_bytes())).collect(),
-        })
-    }
-}
-
-/// A vector for each lane of a vector.
-fn block_bytes(target: Target) -> usize {
-    target.lanes() * target.vector_bytes()
-}
 
 impl Emitter {
     /// Starts a block if `spans` are enough to fill it. Uses [`SCRATCH`].

@@ -6,47 +6,18 @@
 
 use super::allocate::Dense;
 use super::assemble::{Address, Operand};
-use super::emit::{CYCLIC_INDEX, Emitter, INDEX, Mode, Pointer, Run, SCRATCH, TAIL_MASK, TAIL_VECTOR};
-use super::frame::slot_address;
+use super::emitter::{Emitter, Mode, Run};
+use super::places::{Fetched, Pointer};
+use super::registers::{CYCLIC_INDEX, INDEX, TAIL_MASK, TAIL_VECTOR};
 use super::target::{Simd, mask};
 use crate::array::Dtype;
-use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout};
-use iced_x86::{Code, Register};
+use crate::lane::{CYCLE, Layout};
+use iced_x86::Code;
 
 /// Bytes that one prefetch fetches.
 const CACHE_LINE: usize = 64;
 
-/// Lines that an iteration of the main loop fetches: those of one body of a cyclic operand that is only prefetched.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Fetched {
-    pub(super) operand: usize,
-    pub(super) body: usize,
-}
-
 impl Emitter {
-    /// The pointer of an operand in a register: its own, or the scratch register.
-    pub(super) fn pointer(&mut self, operand: usize) -> Register {
-        match self.operands[operand].pointer {
-            Pointer::Register(register) => register,
-            Pointer::Slot(slot) => {
-                self.assembler.load(SCRATCH, slot_address(slot));
-                SCRATCH
-            }
-        }
-    }
-
-    /// The place in a cyclic operand that is so many bytes of it past the index, `offset` bytes from where that is. (The index is
-    /// a whole number of groups, or all bodies of an iteration stay within one.)
-    pub(super) fn cyclic_address(&self, pointer: Register, offset: usize, bytes: usize) -> Address {
-        let gaps = (CYCLE - 1) * (bytes - bytes % self.group_bytes());
-        Address::indexed(pointer, CYCLIC_INDEX, (offset + bytes + gaps) as i32)
-    }
-
-    /// Bytes of a group of lanes of a cyclic operand.
-    pub(super) fn group_bytes(&self) -> usize {
-        ACCUMULATOR_LANES * self.target.dtype.size()
-    }
-
     /// Has [`CYCLIC_INDEX`] follow the index, if an operand is cyclic.
     pub(super) fn follow_index(&mut self) {
         if self.operands.iter().any(|place| place.layout == Layout::Cyclic) {
@@ -69,19 +40,6 @@ impl Emitter {
 }
 
 impl Run<'_> {
-    fn contiguous_address(&mut self, operand: usize, copy: usize) -> Address {
-        let pointer = self.emitter.pointer(operand);
-        let bytes = copy * self.emitter.target.vector_bytes();
-        match self.emitter.operands[operand].layout {
-            Layout::Cyclic => self.emitter.cyclic_address(pointer, 0, bytes),
-            _ => Address::indexed(pointer, INDEX, bytes as i32),
-        }
-    }
-
-    pub(super) fn array_address(&mut self, operand: u32, copy: u32) -> Address {
-        self.contiguous_address(operand as usize, copy as usize)
-    }
-
     /// Whether an element is to stay in its array.
     fn may_stay_in_array(&self, operand: usize, result: Dense) -> bool {
         let by_register = matches!(self.emitter.operands[operand].pointer, Pointer::Register(_));

@@ -1,132 +1,17 @@
 //! Emission: the nodes of a sequence become instructions, registers being given out on the way.
 //!
-//! An [`Emitter`] carries what all sequences of a pass share: the assembler, the frame, the pool, where operands,
-//! residents and accumulators are. [`Emitter::sequence`] emits one of them: the preheader, the main loop's bodies, or
-//! the masked body of the tail.
+//! [`Emitter::sequence`] emits one of a pass's sequences: the preheader, the main loop's bodies, or the masked body of the tail.
+//! Here are the nodes that are one instruction.
 
-use super::allocate::{Allocator, Dense, Home, ResidentPlace};
-use super::assemble::{Address, Assembler, Operand};
-use super::block::Blocks;
-use super::constants::Pool;
-use super::contiguous::Fetched;
-use super::frame::{Frame, slot_address};
+use super::allocate::{Allocator, Dense, Home};
+use super::assemble::{Address, Operand};
+use super::emitter::{Emitter, Mode, Run};
+use super::frame::slot_address;
 use super::machine::{Action, Class, FusedForms, Node, ValueId};
-use super::target::{Simd, Target, mask};
+use super::registers::ALLOCATABLE_MASKS;
+use super::target::Simd;
 use crate::lane::Layout;
-use iced_x86::{Code, Register};
-
-/// Bytes from the start of the span to the current element.
-pub(super) const INDEX: Register = Register::RAX;
-/// Bytes of the whole span.
-pub(super) const END: Register = Register::RSI;
-/// The last index at which the main loop may start.
-pub(super) const LIMIT: Register = Register::RDI;
-/// Scratch.
-pub(super) const SCRATCH: Register = Register::R11;
-/// Scratch, and the count of a shift.
-pub(super) const COUNT: Register = Register::RCX;
-/// Hold the pointers of operands, the first ones first.
-pub(super) const POINTERS: [Register; 9] = [
-    Register::RDX,
-    Register::R8,
-    Register::R9,
-    Register::R10,
-    Register::RBX,
-    Register::R12,
-    Register::R13,
-    Register::R14,
-    Register::R15,
-];
-
-/// Holds [`INDEX`] with the gaps of cyclic operands, where there are some; else it holds a pointer.
-pub(super) const CYCLIC_INDEX: Register = Register::RDX;
-
-/// The mask of the tail, on AVX-512 and on AVX2.
-pub(super) const TAIL_MASK: u8 = 1;
-pub(super) const TAIL_VECTOR: u8 = 0;
-/// A mask register for the use of one node.
-pub(super) const SCRATCH_MASK: u8 = 2;
-/// Mask registers the allocator may hand out: k3 to k7.
-pub(super) const ALLOCATABLE_MASKS: u32 = 0xf8;
-
-/// Which sequence is being emitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// Uniform values, once a span.
-    Preheader,
-    /// Whole vectors.
-    Main,
-    /// At most one vector, under the tail's mask.
-    Tail,
-}
-
-/// Where the pointer of an operand is.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Pointer {
-    Register(Register),
-    Slot(i32),
-}
-
-/// Where an operand is while the pass runs.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OperandPlace {
-    pub(super) layout: Layout,
-    /// The current pointer: of the span's start, but walking along with the loop if strided.
-    pub(super) pointer: Pointer,
-    /// Slot of the span's start, if the pointer walks.
-    pub(super) start: i32,
-    /// Slot of the stride in bytes, if strided.
-    pub(super) stride: i32,
-    /// Slot of the bytes one gather or scatter advances, if strided.
-    pub(super) step: i32,
-    /// Slot of the vector of lane offsets, if strided.
-    pub(super) offsets: i32,
-}
-
-/// Where an accumulator is while the pass runs.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AccumulatorPlace {
-    /// The slot of its lanes.
-    pub(super) slot: i32,
-    /// The first of the registers that hold its lanes in the main loop, if they do.
-    pub(super) registers: Option<u8>,
-    /// The register that collects, in the main loop, where a NaN was met.
-    pub(super) met_nan: Option<u8>,
-}
-
-/// Everything emission needs and makes.
-pub(super) struct Emitter {
-    pub(super) target: Target,
-    pub(super) assembler: Assembler,
-    pub(super) frame: Frame,
-    pub(super) pool: Pool,
-    pub(super) operands: Vec<OperandPlace>,
-    pub(super) residents: Vec<ResidentPlace>,
-    pub(super) accumulators: Vec<AccumulatorPlace>,
-    /// Where vectors of many spans are collected, if that is done.
-    pub(super) blocks: Option<Blocks>,
-    /// The operand that is stored past caches in the sequence at hand, whose addresses are aligned then.
-    pub(super) streaming: Option<usize>,
-    /// What the main loop fetches ahead.
-    pub(super) fetched: Vec<Fetched>,
-    /// Slot of the number of elements the tail still has.
-    pub(super) tail_count: i32,
-    /// Vector registers that single nodes may use as they like.
-    pub(super) scratch: [u8; 3],
-}
-
-/// One sequence while it is emitted.
-pub(super) struct Run<'emitter> {
-    pub(super) emitter: &'emitter mut Emitter,
-    pub(super) allocator: Allocator,
-    pub(super) mode: Mode,
-    /// How many bodies are interleaved.
-    copies: usize,
-    /// Slots whose values died at this node.
-    returned: Vec<(Class, i32)>,
-    /// Values that are left in their arrays until they are used.
-    pub(super) in_arrays: Vec<Dense>,
-}
+use iced_x86::Code;
 
 impl Emitter {
     /// Emits `copies` interleaved copies of `nodes`, using the vector registers in `vectors`.
@@ -155,10 +40,6 @@ impl Emitter {
                 }
             }
         }
-    }
-
-    pub(super) fn vector(&self, number: u8) -> Operand {
-        self.target.vector(number).into()
     }
 }
 
@@ -236,109 +117,6 @@ impl Run<'_> {
         }
     }
 
-    // ---- registers and memory
-
-    /// The register of a number in a class.
-    pub(super) fn named(&self, class: Class, number: u8) -> Register {
-        match class {
-            Class::Vector => self.emitter.target.vector(number),
-            Class::Mask => mask(number),
-        }
-    }
-
-    /// A register that is the current node's own; what it held is saved if it is needed.
-    pub(super) fn take(&mut self, class: Class) -> u8 {
-        let evicted = self.allocator.take(class);
-        if let Some(value) = evicted.spill {
-            let slot = self.emitter.frame.spill_slot(class);
-            let register = self.named(class, evicted.register).into();
-            let code = match class {
-                Class::Vector => self.emitter.target.code(Simd::Put),
-                Class::Mask => Code::VEX_Kmovw_m16_kr,
-            };
-            self.emitter.assembler.emit(code, [slot_address(slot).into(), register]);
-            self.allocator.spilled(value, slot);
-        }
-        evicted.register
-    }
-
-    /// A value in a register, loaded if need be.
-    pub(super) fn in_register(&mut self, value: Dense) -> Operand {
-        let class = self.allocator.class(value);
-        let number = match self.allocator.register(value) {
-            Some(number) => number,
-            None => {
-                let number = self.take(class);
-                self.reload(value, class, number);
-                self.allocator.assign(value, number);
-                number
-            }
-        };
-        self.allocator.lock(value);
-        self.named(class, number).into()
-    }
-
-    fn reload(&mut self, value: Dense, class: Class, number: u8) {
-        let target = self.emitter.target;
-        let register = self.named(class, number).into();
-        let (code, address) = match (self.allocator.home(value), class) {
-            (Home::Array { operand, copy }, _) => (target.code(Simd::Move), self.array_address(operand, copy)),
-            (Home::Pool(offset), _) => (target.code(Simd::Broadcast), Address::pool(offset)),
-            (Home::Fixed(slot) | Home::Spilled(slot), Class::Vector) => (target.code(Simd::Move), slot_address(slot)),
-            (Home::Fixed(slot) | Home::Spilled(slot), Class::Mask) => (Code::VEX_Kmovw_kr_km16, slot_address(slot)),
-            (Home::Nowhere, _) => unreachable!("a value is in a register or in memory"),
-        };
-        self.emitter.assembler.emit(code, [register, address.into()]);
-    }
-
-    /// A vector as an operand that may be memory.
-    pub(super) fn operand(&mut self, value: Dense) -> Operand {
-        if self.allocator.register(value).is_some() {
-            return self.in_register(value);
-        }
-        match self.allocator.home(value) {
-            Home::Pool(offset) => self.emitter.target.constant(Address::pool(offset)).into(),
-            // One load serves the later uses too, if a register is to be had for nothing.
-            Home::Fixed(_) | Home::Spilled(_)
-                if self.allocator.has_free(Class::Vector) && self.allocator.next_use(value) != u32::MAX =>
-            {
-                self.in_register(value)
-            }
-            Home::Fixed(slot) | Home::Spilled(slot) => slot_address(slot).into(),
-            Home::Array { operand, copy } => self.array_address(operand, copy).into(),
-            Home::Nowhere => unreachable!("a value is in a register or in memory"),
-        }
-    }
-
-    /// Done reading these values at this node.
-    pub(super) fn finish(&mut self, read: &[Dense]) {
-        for value in read {
-            let class = self.allocator.class(*value);
-            if let Some(slot) = self.allocator.done_reading(*value) {
-                // Not before the node is over: its instruction may still read the slot.
-                self.returned.push((class, slot));
-            }
-        }
-    }
-
-    /// Ends a node of one instruction: what dies may lend its register to the result.
-    pub(super) fn write(&mut self, result: Dense, read: &[Dense], emit: impl FnOnce(&mut Self, Operand)) {
-        self.finish(read);
-        let class = self.allocator.class(result);
-        let number = self.take(class);
-        let to = self.named(class, number).into();
-        emit(self, to);
-        self.settle(result, number);
-    }
-
-    /// The result is in a taken register; a result that nobody reads frees it at once.
-    pub(super) fn settle(&mut self, result: Dense, number: u8) {
-        self.allocator.assign(result, number);
-        if self.allocator.next_use(result) == u32::MAX {
-            self.finish(&[result]);
-        }
-    }
-
     // ---- nodes of one instruction
 
     fn binary(&mut self, simd: Simd, commutative: bool, result: Dense, mut a: Dense, mut b: Dense) {
@@ -364,18 +142,6 @@ impl Run<'_> {
         self.emitter.assembler.emit_masked(code, [to, first, second], lanes, false);
         self.finish(&[a, b, condition, otherwise]);
         self.settle(result, number);
-    }
-
-    /// The register of a value in one, taken from it if nobody needs it there, else a copy in another.
-    fn overwrite(&mut self, value: Dense) -> u8 {
-        if self.allocator.may_overwrite(value) {
-            return self.allocator.steal(value);
-        }
-        let from = self.in_register(value);
-        let number = self.take(Class::Vector);
-        let to = self.emitter.vector(number);
-        self.emitter.assembler.emit(self.emitter.target.code(Simd::Move), [to, from]);
-        number
     }
 
     fn unary(&mut self, simd: Simd, immediate: Option<u8>, result: Dense, a: Dense) {
@@ -467,17 +233,6 @@ impl Run<'_> {
         self.emitter.assembler.emit(self.emitter.target.code(simd), [to, second, third]);
         self.finish(&read);
         self.settle(result, number);
-    }
-
-    /// Like [`Run::operand`], but never loads.
-    fn memory_operand(&mut self, value: Dense) -> Operand {
-        match (self.allocator.register(value), self.allocator.home(value)) {
-            (Some(_), _) => self.in_register(value),
-            (None, Home::Pool(offset)) => self.emitter.target.constant(Address::pool(offset)).into(),
-            (None, Home::Fixed(slot) | Home::Spilled(slot)) => slot_address(slot).into(),
-            (None, Home::Array { operand, copy }) => self.array_address(operand, copy).into(),
-            (None, Home::Nowhere) => unreachable!("a value is in a register or in memory"),
-        }
     }
 
     fn ternary(&mut self, table: u8, result: Dense, [a, b, c]: [Dense; 3]) {

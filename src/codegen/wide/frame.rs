@@ -2,7 +2,7 @@
 //!
 //! Every slot is an offset from [`FRAME`], which is aligned to a cache line. Frames up to [`STACK_LIMIT`] live on the
 //! stack, below which a compiler would not probe either; a larger one is memory the caller brings
-//! ([`super::WideCode`]), so that no program, however many values it spills, can jump over a guard page.
+//! ([`MachineCode::outside_frame`](crate::codegen::machine_code::MachineCode::outside_frame)), so that no program, however many values it spills, can jump over a guard page.
 
 use super::assemble::Address;
 use super::machine::Class;

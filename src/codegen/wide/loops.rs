@@ -18,17 +18,13 @@
 
 use super::allocate::{Home, ResidentPlace};
 use super::assemble::{Address, Assembler, Condition, Label};
-use super::block::Blocks;
 use super::constants::Pool;
-use super::contiguous::Fetched;
-use super::emit::{
-    AccumulatorPlace, COUNT, CYCLIC_INDEX, END, Emitter, INDEX, LIMIT, Mode, OperandPlace, POINTERS, Pointer, SCRATCH,
-    TAIL_MASK, TAIL_VECTOR,
-};
+use super::emitter::{Emitter, Mode};
 use super::frame::{FRAME, Frame, STACK_LIMIT, slot_address};
 use super::machine::{Class, Resident, Selection};
 use super::order;
-use super::reduce::Destination;
+use super::places::{AccumulatorPlace, Blocks, Destination, Fetched, OperandPlace, Pointer};
+use super::registers::{COUNT, CYCLIC_INDEX, END, INDEX, LIMIT, POINTERS, SCRATCH, TAIL_MASK, TAIL_VECTOR};
 use super::schedule::{Shape, shape};
 use super::select::select;
 use super::target::{Simd, Target, mask};

@@ -7,8 +7,9 @@
 //!   operation where AVX-512 has it ([`patterns`]);
 //! - [`order`]: where a body is several chains, they are woven together;
 //! - [`schedule`]: how many bodies the main loop interleaves, which constants keep a register;
-//! - [`emit`], [`contiguous`], [`strided`], [`reduce`], [`block`]: operations become instructions, registers being given out by
-//!   [`allocate`], with slots of the [`frame`] for what has none;
+//! - [`emit`], [`contiguous`], [`strided`], [`reduce`], [`block`]: operations become instructions, written by an [`emitter`],
+//!   registers being given out by [`allocate`], with slots of the [`frame`] for what has none ([`registers`] and [`places`]
+//!   say what is where);
 //! - [`loops`]: the function around: entry, main loop, masked tail, the dimension around, exit;
 //! - [`assemble`]: bytes; [`constants`]: the pool behind them; [`target`]: the instruction of each operation.
 //!
@@ -21,21 +22,26 @@ mod block;
 mod constants;
 mod contiguous;
 mod emit;
+mod emitter;
 mod frame;
 mod loops;
 mod machine;
 mod order;
 mod patterns;
+mod places;
 mod reduce;
+mod registers;
 mod schedule;
 mod select;
 mod strided;
 mod target;
 
-use crate::codegen::code_memory::Executable;
-use crate::codegen::isa::Isa;
-use crate::codegen::{Backend, BackendError, Code, disassembly};
-use crate::lane::{OperandArgument, Pass};
+use super::backend::{Backend, BackendError, Code};
+use super::code_memory::Executable;
+use super::isa::Isa;
+use super::machine_code::MachineCode;
+use super::native::NativeCode;
+use crate::lane::{Pass, Role};
 use std::sync::Arc;
 use target::Target;
 
@@ -61,6 +67,25 @@ impl Wide {
         }
         Ok(Wide { isa, window: target::window() })
     }
+
+    /// The machine code of a pass.
+    ///
+    /// # Errors
+    /// What the encoder refused: code of more than 2 GiB.
+    pub fn machine_code(&self, pass: &Pass) -> Result<MachineCode, BackendError> {
+        debug_assert_eq!(pass.verify(), Ok(()));
+        let target = Target { masks: self.isa == Isa::Avx512, dtype: pass.program.dtype, window: self.window };
+        let unsupported = |reason| BackendError::Unsupported { backend: self.name(), pass: pass.name.clone(), reason };
+        let compiled = loops::compile(pass, target).map_err(unsupported)?;
+        Ok(MachineCode {
+            name: pass.name.clone(),
+            bytes: compiled.bytes,
+            alignment: loops::ALIGNMENT,
+            outside_frame: compiled.outside_frame,
+            operands: pass.operands.len(),
+            accumulates: pass.operands.iter().any(|operand| operand.role == Role::Accumulate),
+        })
+    }
 }
 
 impl Backend for Wide {
@@ -83,66 +108,13 @@ impl Backend for Wide {
     }
 
     fn compile_all(&self, passes: &[Pass]) -> Result<Vec<Arc<dyn Code>>, BackendError> {
-        let mut compiled = Vec::with_capacity(passes.len());
-        for pass in passes {
-            debug_assert_eq!(pass.verify(), Ok(()));
-            let masks = self.isa == Isa::Avx512;
-            let target = Target { masks, dtype: pass.program.dtype, window: self.window };
-            compiled.push(loops::compile(pass, target).map_err(|reason| BackendError::Unsupported {
-                backend: self.name(),
-                pass: pass.name.clone(),
-                reason,
-            })?);
-        }
-        let bytes: Vec<&[u8]> = compiled.iter().map(|compiled| compiled.bytes.as_slice()).collect();
-        let executables = Executable::publish_all(&bytes, loops::ALIGNMENT as u64)
+        let codes = passes.iter().map(|pass| self.machine_code(pass)).collect::<Result<Vec<_>, _>>()?;
+        let executables = Executable::publish_all(&codes)
             .map_err(|error| BackendError::Unavailable { backend: self.name(), reason: error.to_string() })?;
-        let codes = executables.into_iter().zip(&compiled).zip(passes).map(|((executable, compiled), pass)| {
-            let accumulates = pass.operands.iter().any(|operand| operand.role == crate::lane::Role::Accumulate);
-            Arc::new(WideCode { executable, outside_frame: compiled.outside_frame, accumulates }) as Arc<dyn Code>
-        });
+        let codes = executables
+            .into_iter()
+            .zip(&codes)
+            .map(|(executable, code)| Arc::new(NativeCode::new(executable, code)) as Arc<dyn Code>);
         Ok(codes.collect())
-    }
-}
-
-/// A compiled pass.
-#[derive(Debug)]
-struct WideCode {
-    executable: Executable,
-    /// Bytes of the frame, if it is too large for the stack.
-    outside_frame: usize,
-    /// Whether even empty spans write something.
-    accumulates: bool,
-}
-
-/// What a frame is made of: as aligned as the largest vector.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct CacheLine(#[allow(dead_code, reason = "only generated code reads and writes it")] [u8; 64]);
-
-impl Code for WideCode {
-    unsafe fn run(&self, operands: &[OperandArgument], span: usize, outer: usize) {
-        if outer == 0 || (span == 0 && !self.accumulates) {
-            return;
-        }
-        if self.outside_frame == 0 {
-            // SAFETY: the code was compiled for this machine from the pass, so it accesses what the contract of `run`
-            // makes valid, which the caller keeps.
-            unsafe { self.executable.call(operands.as_ptr(), span, outer) }
-            return;
-        }
-        let mut frame = vec![CacheLine([0; 64]); self.outside_frame.div_ceil(size_of::<CacheLine>())];
-        let mut operands = operands.to_vec();
-        operands.push(OperandArgument { pointer: frame.as_mut_ptr().cast(), stride: 0, outer_stride: 0 });
-        // SAFETY: as above; and the frame is as large as the code asked for, aligned, and lives through the call.
-        unsafe { self.executable.call(operands.as_ptr(), span, outer) }
-    }
-
-    fn code_size(&self) -> usize {
-        self.executable.bytes().len()
-    }
-
-    fn disassembly(&self) -> Option<String> {
-        disassembly::disassemble(self.executable.bytes(), self.executable.address())
     }
 }

@@ -6,21 +6,15 @@
 
 use super::allocate::Dense;
 use super::assemble::{Address, Operand};
-use super::emit::{AccumulatorPlace, Emitter, INDEX, Mode, Run, SCRATCH, SCRATCH_MASK, TAIL_MASK, TAIL_VECTOR};
+use super::emitter::{Emitter, Mode, Run};
 use super::frame::{FRAME, slot_address};
 use super::machine::Accumulator;
+use super::places::{AccumulatorPlace, Destination};
+use super::registers::{INDEX, SCRATCH, SCRATCH_MASK, TAIL_MASK, TAIL_VECTOR, narrow};
 use super::target::{Simd, mask};
 use crate::array::Dtype;
 use crate::lane::{ACCUMULATOR_LANES, Combine};
 use iced_x86::{Code, Register};
-
-/// Where an accumulator's elements go: the slot of the pointer to the current span's, and where an argument has the distance to
-/// the next one's.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Destination {
-    pub(super) pointer: i32,
-    pub(super) outer_stride: i32,
-}
 
 impl Emitter {
     fn parts(&self) -> usize {
@@ -305,14 +299,4 @@ impl Emitter {
             self.assembler.emit(target.code(Simd::Blend), [held, held, larger, ordered]);
         }
     }
-}
-
-/// The register of so many bytes with this number.
-pub(super) fn narrow(bytes: usize, number: u8) -> Register {
-    let first = match bytes {
-        16 => Register::XMM0,
-        32 => Register::YMM0,
-        _ => Register::ZMM0,
-    };
-    first + u32::from(number)
 }

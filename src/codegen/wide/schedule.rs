@@ -2,8 +2,8 @@
 //!
 //! Both are decided by a small model of the machine, from the body alone; nothing is tuned to a function.
 
-use super::emit::ALLOCATABLE_MASKS;
 use super::machine::{Accumulator, Action, Class, Node, Resident, Selection, ValueId};
+use super::registers::ALLOCATABLE_MASKS;
 use super::target::{Simd, Target};
 use crate::array::Dtype;
 use crate::lane::{ACCUMULATOR_LANES, Combine};

@@ -6,9 +6,11 @@
 
 use super::allocate::Dense;
 use super::assemble::{Address, Condition, Operand};
-use super::emit::{COUNT, Emitter, Mode, Pointer, Run, SCRATCH, SCRATCH_MASK, TAIL_MASK, TAIL_VECTOR};
+use super::emitter::{Emitter, Mode, Run};
 use super::frame::slot_address;
 use super::machine::Class;
+use super::places::Pointer;
+use super::registers::{COUNT, SCRATCH, SCRATCH_MASK, TAIL_MASK, TAIL_VECTOR, narrow};
 use super::target::{Simd, mask};
 use crate::array::Dtype;
 use iced_x86::{Code, Register};
@@ -39,15 +41,6 @@ impl Emitter {
             self.assembler.store(slot_address(slot), register);
         }
     }
-
-    fn vector_of(bytes: usize, number: u8) -> Register {
-        let first = match bytes {
-            16 => Register::XMM0,
-            32 => Register::YMM0,
-            _ => Register::ZMM0,
-        };
-        first + u32::from(number)
-    }
 }
 
 impl Run<'_> {
@@ -66,7 +59,7 @@ impl Run<'_> {
         self.emitter.assembler.emit(target.code(Simd::Move), [offsets_at, slot_address(place.offsets).into()]);
         let parts = target.vector_bytes() / part_bytes;
         for part in 0..parts {
-            let into = Emitter::vector_of(part_bytes, if part == 0 { number } else { half });
+            let into = narrow(part_bytes, if part == 0 { number } else { half });
             let pointer = self.emitter.pointer(operand);
             let address = Address::indexed(pointer, target.vector(offsets), 0);
             // Lanes outside the mask keep what the register held: zeros, to wait for nothing and to be no garbage.
@@ -81,7 +74,7 @@ impl Run<'_> {
                 let lanes = mask(SCRATCH_MASK);
                 self.emitter.assembler.emit_masked(code, [into.into(), address.into()], lanes, false);
             } else {
-                let lanes = Emitter::vector_of(part_bytes, spare);
+                let lanes = narrow(part_bytes, spare);
                 self.part_vector_mask(part, spare);
                 let code = match target.dtype {
                     Dtype::F32 => Code::VEX_Vgatherqps_xmm_vm64y_xmm,
@@ -92,7 +85,7 @@ impl Run<'_> {
             self.emitter.walk(operand, pointer, place.step);
         }
         if parts == 2 {
-            let (to, upper) = (self.emitter.vector(number), Emitter::vector_of(part_bytes, half).into());
+            let (to, upper) = (self.emitter.vector(number), narrow(part_bytes, half).into());
             let code = if target.masks {
                 Code::EVEX_Vinsertf64x4_zmm_k1z_zmm_ymmm256_imm8
             } else {
@@ -118,7 +111,7 @@ impl Run<'_> {
     /// A vector register gets the mask of one part.
     fn part_vector_mask(&mut self, part: usize, number: u8) {
         let (lanes, tail) = (self.emitter.vector(number), self.emitter.vector(TAIL_VECTOR));
-        let narrow = Emitter::vector_of(16, number).into();
+        let narrow = narrow(16, number).into();
         let code = self.emitter.target.code(Simd::Move);
         let assembler = &mut self.emitter.assembler;
         match (self.mode, part) {
@@ -147,9 +140,9 @@ impl Run<'_> {
         for part in 0..target.vector_bytes() / self.part_bytes() {
             let (code, from) = match (target.dtype, part) {
                 (Dtype::F64, _) => (Code::EVEX_Vscatterqpd_vm64z_k1_zmm, whole),
-                (Dtype::F32, 0) => (Code::EVEX_Vscatterqps_vm64z_k1_ymm, Emitter::vector_of(32, number)),
+                (Dtype::F32, 0) => (Code::EVEX_Vscatterqps_vm64z_k1_ymm, narrow(32, number)),
                 (Dtype::F32, _) => {
-                    let upper = Emitter::vector_of(32, half);
+                    let upper = narrow(32, half);
                     let code = Code::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8;
                     self.emitter.assembler.emit(code, [upper.into(), source, 1.into()]);
                     (Code::EVEX_Vscatterqps_vm64z_k1_ymm, upper)

@@ -1,7 +1,7 @@
 //! What the two levels are made of: register files, widths, and the instruction of each operation by width and dtype.
 
+use super::assemble::Address;
 use crate::array::Dtype;
-use crate::codegen::wide::assemble::Address;
 use iced_x86::{Code, Register};
 use std::arch::x86_64::__cpuid;
 

@@ -122,7 +122,10 @@ pub(super) struct Strip {
 pub(super) unsafe fn clear_strip(batch: &Batch<'_>, stage: &StageCode, strip: Strip) {
     for (strips, code) in strips(batch, stage, strip) {
         // SAFETY: the caller's promise.
-        unsafe { code.fill.run(&[operands::argument(strips, batch.size() as isize, 0)], strip.count, 1) };
+        unsafe {
+            let arguments = [operands::argument(strips, batch.size() as isize, 0)];
+            code.fill.run_in(&arguments, strip.count, 1, batch.code_scratch());
+        }
     }
 }
 
@@ -135,7 +138,7 @@ pub(super) unsafe fn combine_strips(batch: &Batch<'_>, stage: &StageCode, strip:
         let arguments =
             [lower, lower.wrapping_add(upper), lower].map(|at| operands::argument(at, batch.size() as isize, 0));
         // SAFETY: the caller's promise; the first strip is written over itself.
-        unsafe { code.combine.run(&arguments, strip.count, 1) };
+        unsafe { code.combine.run_in(&arguments, strip.count, 1, batch.code_scratch()) };
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows whose axes do not merge, or whose elements lie apart: each is packed into scratch, run there, and unpacked.
 
 use super::batch::Batch;
+use super::stages;
 use crate::exec::operands::{self, Dimension};
 use smallvec::{SmallVec, smallvec};
 
@@ -29,7 +30,7 @@ pub(super) unsafe fn run(batch: &Batch<'_>, along: &[Dimension], pointers: &[*mu
         // SAFETY: the caller's promise; what varies lies in the copies.
         unsafe {
             batch.point(&starts, |_| 0);
-            batch.run(1);
+            stages::run(batch, 1);
         }
         for (at, copy) in starts.iter().enumerate().skip(sources).filter(|(at, _)| loops.varying[*at]) {
             let place = pointers[at].wrapping_offset(offsets[at]);

@@ -2,15 +2,15 @@
 //!
 //! Every argument comes from the [`OperandBinding`] that its pass was written with.
 
+use super::geometry::Geometry;
 use super::loops::{
-    Argument, Base, BoundReduction, Motion, PerRowPass, RowLoops, RowPass, Segment, StageCode, StripCode, View,
+    Argument, Base, BoundReduction, Motion, PerRowPass, RowLoops, RowPass, Segment, StageCode, StripCode,
 };
-use super::{BLOCK, GROUP};
 use crate::codegen::write::{self, Form, OperandBinding, Prefetched};
 use crate::compile::Compiler;
 use crate::exec::compiled::{CompiledPass, CompiledPlan, Layouts, Position, pass_of};
 use crate::exec::operands;
-use crate::lane::{ACCUMULATOR_LANES, CYCLE, LaneBuilder, Layout, Role};
+use crate::lane::{ACCUMULATOR_LANES, BLOCK, CYCLE, GROUP, LaneBuilder, Layout, Role};
 use crate::plan::Slot;
 use smallvec::{SmallVec, smallvec};
 use std::ops::Range;
@@ -21,14 +21,14 @@ pub(super) struct Passes<'a> {
     pub(super) compiler: &'a Compiler,
     pub(super) compiled: &'a CompiledPlan,
     pub(super) kernel: usize,
-    pub(super) view: &'a View<'a>,
+    pub(super) geometry: &'a Geometry<'a>,
     pub(super) loops: &'a mut RowLoops,
 }
 
 impl Passes<'_> {
     /// Appends the stages to the loops.
     pub(super) fn bind(&mut self) {
-        for (number, stage) in self.view.plan.stages.iter().enumerate() {
+        for (number, stage) in self.geometry.plan.stages.iter().enumerate() {
             let row = (!stage.along.is_empty()).then(|| self.row_pass(number));
             let reductions = stage.reductions.iter().map(|reduction| BoundReduction {
                 reduction: reduction.reduction,
@@ -39,14 +39,14 @@ impl Passes<'_> {
             let sums = write::sums(stage);
             self.loops.stages.push(StageCode { row, reductions: reductions.collect(), per_row, sums });
         }
-        if self.view.form == Form::Strip {
+        if self.geometry.form == Form::Strip {
             self.strips();
         }
     }
 
     /// Finds the code that accumulators need in strip form.
     fn strips(&mut self) {
-        let reductions = self.view.plan.stages.iter().flat_map(|stage| &stage.reductions);
+        let reductions = self.geometry.plan.stages.iter().flat_map(|stage| &stage.reductions);
         for combine in reductions.filter(|reduction| reduction.kept.is_none()).map(|r| write::combine_of(r.reduction)) {
             if self.loops.strips.iter().all(|(known, _)| *known != combine) {
                 let builder = || LaneBuilder::new(self.loops.dtype, self.compiler.has_fma());
@@ -62,7 +62,7 @@ impl Passes<'_> {
         let first_segment = self.loops.segments.len();
         let mut result = 0;
         for chunks in all {
-            let pass = self.pass(stage, Position::Row, chunks.form(self.view.form));
+            let pass = self.pass(stage, Position::Row, chunks.form(self.geometry.form));
             let arguments =
                 self.push(&pass, |passes, binding| passes.row_argument(stage, *binding, &chunks, result, results));
             let Chunks { bodies, span, count, .. } = chunks;
@@ -70,7 +70,7 @@ impl Passes<'_> {
             self.loops.segments.push(Segment { code, bodies, span, chunks: count, result, arguments });
             result += count;
         }
-        let reduces = self.view.plan.stages[stage].reductions.iter().any(|reduction| reduction.kept.is_none());
+        let reduces = self.geometry.plan.stages[stage].reductions.iter().any(|reduction| reduction.kept.is_none());
         RowPass { segments: first_segment..self.loops.segments.len(), results, reduces }
     }
 
@@ -100,41 +100,43 @@ impl Passes<'_> {
         result: usize,
         results: usize,
     ) -> Argument {
-        let view = self.view;
-        let element = view.size as isize;
-        let is_span = view.form == Form::Span;
-        let reduction = |at: usize| &view.plan.stages[stage].reductions[at];
+        let geometry = self.geometry;
+        let element = geometry.size as isize;
+        let is_span = geometry.form == Form::Span;
+        let reduction = |at: usize| &geometry.plan.stages[stage].reductions[at];
         let (slot, body) = match binding {
             OperandBinding::Slot { slot, body } => (slot, body),
             OperandBinding::StripRead(at) => {
-                return Argument::in_scratch(Motion::Accumulates, view.places.accumulator(at), element, 0);
+                return Argument::in_scratch(Motion::Accumulates, geometry.places.accumulator(at), element, 0);
             }
             OperandBinding::Prefetch(prefetched) => return self.prefetched(prefetched, chunks),
         };
         let mut argument = match slot {
-            Slot::Source(at) => view.along(at),
-            Slot::Sink(at) => view.along(view.sink(at)),
-            Slot::Kept(at) | Slot::Keep(at) => match view.homes[at] {
-                Some(operand) => Argument { stride: element, ..view.along(operand) },
+            Slot::Source(at) => geometry.along(at),
+            Slot::Sink(at) => geometry.along(geometry.sink(at)),
+            Slot::Kept(at) | Slot::Keep(at) => match geometry.homes[at] {
+                Some(operand) => Argument { stride: element, ..geometry.along(operand) },
                 None => {
-                    let line = if is_span { view.row_length } else { view.batch } * view.size;
-                    Argument::in_scratch(Motion::Moves, view.places.kept(at), element, line as isize)
+                    let line = if is_span { geometry.row_length } else { geometry.batch } * geometry.size;
+                    Argument::in_scratch(Motion::Moves, geometry.places.kept(at), element, line as isize)
                 }
             },
             Slot::Scalar(at) | Slot::SetScalar(at) => {
                 let (stride, outer) = if is_span { (0, element) } else { (element, 0) };
-                Argument::in_scratch(Motion::Stays, view.places.scalar(at), stride, outer)
+                Argument::in_scratch(Motion::Stays, geometry.places.scalar(at), stride, outer)
             }
             // A row of several chunks has a result for each, to be added up.
             Slot::Reduction(at) if is_span && results > 1 => {
-                let place = view.places.results(at) + (result * view.size) as isize;
-                Argument::in_scratch(Motion::Accumulates, place, element, (results * view.size) as isize)
+                let place = geometry.places.results(at) + (result * geometry.size) as isize;
+                Argument::in_scratch(Motion::Accumulates, place, element, (results * geometry.size) as isize)
             }
             Slot::Reduction(at) if is_span => {
-                let place = view.places.scalar(reduction(at).scalar);
+                let place = geometry.places.scalar(reduction(at).scalar);
                 Argument::in_scratch(Motion::Accumulates, place, element, element)
             }
-            Slot::Reduction(at) => Argument::in_scratch(Motion::Accumulates, view.places.accumulator(at), element, 0),
+            Slot::Reduction(at) => {
+                Argument::in_scratch(Motion::Accumulates, geometry.places.accumulator(at), element, 0)
+            }
         };
         if argument.motion == Motion::Moves {
             let step = if is_span { argument.stride } else { argument.outer_stride };
@@ -144,17 +146,17 @@ impl Passes<'_> {
     }
 
     fn prefetched(&self, Prefetched { slot, ahead }: Prefetched, chunks: &Chunks) -> Argument {
-        let view = self.view;
+        let geometry = self.geometry;
         let operand = match slot {
-            Slot::Sink(at) => view.sink(at),
+            Slot::Sink(at) => geometry.sink(at),
             Slot::Source(at) => at,
             _ => unreachable!("only arrays are prefetched"),
         };
-        let [along, row] = [view.row_strides[operand], view.batch_strides[operand]];
-        let mut argument = view.of_operand(operand, along, row);
+        let [along, row] = [geometry.row_strides[operand], geometry.batch_strides[operand]];
+        let mut argument = geometry.of_operand(operand, along, row);
         if ahead {
             argument.base = Base::Ahead(operand);
-        } else if view.streamed.contains(&true) {
+        } else if geometry.streamed.contains(&true) {
             // Out of cache the next rows are enough to fetch meanwhile (masked softmax of (4096, 1024) takes 0.73 ns an element
             // with them alone, 0.88 with its gate too), and what goes past caches is not wanted in one.
             argument = Argument::in_scratch(Motion::Moves, 0, along, 0);
@@ -166,15 +168,15 @@ impl Passes<'_> {
 
     /// An argument of the pass that runs once a row: its span is the rows of a batch.
     fn per_row_argument(&self, binding: OperandBinding) -> Argument {
-        let view = self.view;
+        let geometry = self.geometry;
         let OperandBinding::Slot { slot, .. } = binding else {
             unreachable!("a pass that runs once a row has slots only")
         };
         match slot {
-            Slot::Source(at) => view.of_operand(at, view.batch_strides[at], 0),
-            Slot::Sink(at) => view.of_operand(view.sink(at), view.batch_strides[view.sink(at)], 0),
+            Slot::Source(at) => geometry.of_operand(at, geometry.batch_strides[at], 0),
+            Slot::Sink(at) => geometry.of_operand(geometry.sink(at), geometry.batch_strides[geometry.sink(at)], 0),
             Slot::Scalar(at) | Slot::SetScalar(at) => {
-                Argument::in_scratch(Motion::Stays, view.places.scalar(at), view.size as isize, 0)
+                Argument::in_scratch(Motion::Stays, geometry.places.scalar(at), geometry.size as isize, 0)
             }
             Slot::Kept(_) | Slot::Keep(_) | Slot::Reduction(_) => {
                 unreachable!("a pass that runs once a row has nothing along it")
@@ -184,9 +186,9 @@ impl Passes<'_> {
 
     /// How a row is cut into chunks, for a stage.
     fn chunks(&self, stage: usize) -> SmallVec<[Chunks; 4]> {
-        let length = self.view.row_length;
+        let length = self.geometry.row_length;
         let (blocks, rest) = (length / BLOCK, length % BLOCK);
-        if !write::sums(&self.view.plan.stages[stage]) {
+        if !write::sums(&self.geometry.plan.stages[stage]) {
             // Only threads want it in pieces.
             if self.loops.row_parts == 1 {
                 return smallvec![Chunks::single(0, length, 1)];
@@ -211,28 +213,30 @@ impl Passes<'_> {
 
     /// A pass compiled for how its operands lie here.
     fn pass(&self, stage: usize, position: Position, form: Form) -> Arc<CompiledPass> {
-        let view = self.view;
-        let along_span = position == Position::Row && view.form == Form::Span;
-        let length = if along_span { view.row_length } else { view.batch };
-        let strides = if along_span { &view.row_strides } else { &view.batch_strides };
-        let element = view.size as isize;
+        let geometry = self.geometry;
+        let along_span = position == Position::Row && geometry.form == Form::Span;
+        let length = if along_span { geometry.row_length } else { geometry.batch };
+        let strides = if along_span { &geometry.row_strides } else { &geometry.batch_strides };
+        let element = geometry.size as isize;
         let layout = |slot: &Slot| {
             let (stride, role) = match slot {
                 Slot::Source(at) => (strides[*at], Role::Read),
-                Slot::Sink(at) => (strides[view.sink(*at)], Role::Write),
+                Slot::Sink(at) => (strides[geometry.sink(*at)], Role::Write),
                 Slot::Scalar(_) if along_span => (0, Role::Read),
                 Slot::Kept(_) | Slot::Scalar(_) => (element, Role::Read),
                 Slot::Keep(_) | Slot::SetScalar(_) | Slot::Reduction(_) => (element, Role::Write),
             };
-            match operands::layout(role, stride, length, view.size) {
-                Layout::Contiguous if form.bodies() == 1 && matches!(slot, Slot::Sink(at) if view.streamed[*at]) => {
+            match operands::layout(role, stride, length, geometry.size) {
+                Layout::Contiguous
+                    if form.bodies() == 1 && matches!(slot, Slot::Sink(at) if geometry.streamed[*at]) =>
+                {
                     Layout::Streamed
                 }
-                Layout::Contiguous if form == Form::SpanOfFours && write::moves(view.plan, *slot) => Layout::Cyclic,
+                Layout::Contiguous if form == Form::SpanOfFours && write::moves(geometry.plan, *slot) => Layout::Cyclic,
                 layout => layout,
             }
         };
-        let layouts: Layouts = pass_of(view.plan, stage, position).slots.iter().map(layout).collect();
+        let layouts: Layouts = pass_of(geometry.plan, stage, position).slots.iter().map(layout).collect();
         self.compiled.pass(self.compiler, (self.kernel, stage), position, form, &layouts)
     }
 }

@@ -1,8 +1,8 @@
 //! Where in scratch the values of a batch are.
 
-use super::{BLOCK, strip};
 use crate::codegen::write::Form;
 use crate::exec::scratch::{OutOfMemory, round_up};
+use crate::lane::{BLOCK, TREE_DEPTH};
 use crate::plan::KernelPlan;
 
 /// Offsets in scratch: of kept rows, scalars, accumulators, results of chunks, packed rows.
@@ -73,7 +73,7 @@ pub(super) fn lay_out(
 ) -> Result<(Places, usize), OutOfMemory> {
     let overflow = OutOfMemory { bytes: usize::MAX };
     let most_reductions = plan.stages.iter().map(|stage| stage.reductions.len()).max().unwrap_or(0);
-    let strips = if form == Form::Span { 0 } else { strip::DEPTH * batch };
+    let strips = if form == Form::Span { 0 } else { TREE_DEPTH * batch };
     // Blocks, and up to three shorter chunks.
     let results = (row_length / BLOCK + 3).saturating_mul(batch);
     let row_bytes = row_length.checked_mul(batch * size).ok_or(overflow)?;

@@ -9,14 +9,14 @@ use smallvec::SmallVec;
 /// Runs a pass along `count` rows, segment by segment; where a row has several results, they are added up.
 ///
 /// # Safety
-/// Every element of the rows is valid, as [`crate::codegen::Code::run`] asks; scratch has room for the batch.
+/// Every element of the rows is valid, as [`crate::codegen::Code::run_in`] asks; scratch has room for the batch.
 pub(super) unsafe fn run(batch: &Batch<'_>, stage: &StageCode, pass: &RowPass, count: usize) {
     for segment in &batch.loops.segments[pass.segments.clone()] {
         // SAFETY: the caller's promise, for this part of the rows.
         unsafe {
             let arguments = batch.arguments(&segment.arguments);
             if segment.chunks == 1 {
-                segment.code.run(arguments, segment.span, count);
+                segment.code.run_in(arguments, segment.span, count, batch.code_scratch());
             } else {
                 run_chunks(batch, segment, arguments, count);
             }
@@ -45,19 +45,20 @@ unsafe fn run_chunks(batch: &Batch<'_>, segment: &Segment, arguments: &[OperandA
         };
     }
     for _ in 0..count {
-        let shared = Shared(&row);
-        let run = |first: usize, chunks: usize| {
+        let shared = Shared(&row, batch.code_scratch());
+        let scratch_bytes = batch.loops.code_scratch;
+        let run = |thread: usize, first: usize, chunks: usize| {
             let mut own: SmallVec<[OperandArgument; 32]> = SmallVec::from_slice(shared.get());
             for argument in &mut own {
                 argument.pointer = argument.pointer.wrapping_offset(argument.outer_stride * first as isize);
             }
             // SAFETY: the caller's promise, for these chunks.
-            unsafe { segment.code.run(&own, segment.span, chunks) };
+            unsafe { segment.code.run_in(&own, segment.span, chunks, shared.scratch(thread * scratch_bytes)) };
         };
         if batch.loops.row_parts > 1 {
-            batch.threads.split(segment.chunks, 1, batch.loops.row_parts, |_, first, chunks| run(first, chunks));
+            batch.threads.split(segment.chunks, 1, batch.loops.row_parts, run);
         } else {
-            run(0, segment.chunks);
+            run(0, 0, segment.chunks);
         }
         for (argument, of_row) in row.iter_mut().zip(arguments) {
             argument.pointer = argument.pointer.wrapping_offset(of_row.outer_stride);
@@ -65,14 +66,19 @@ unsafe fn run_chunks(batch: &Batch<'_>, segment: &Segment, arguments: &[OperandA
     }
 }
 
-/// The arguments of a row that threads share.
-struct Shared<'a>(&'a [OperandArgument]);
+/// The arguments of a row that threads share, and where their code works.
+struct Shared<'a>(&'a [OperandArgument], *mut u8);
 
 impl Shared<'_> {
     fn get(&self) -> &[OperandArgument] {
         self.0
     }
+
+    fn scratch(&self, offset: usize) -> *mut u8 {
+        self.1.wrapping_add(offset)
+    }
 }
 
-// SAFETY: arguments are addresses and steps; threads read and write disjoint chunks of what they lead to.
+// SAFETY: arguments are addresses and steps; threads read and write disjoint chunks of what they lead to, and
+// have scratch of their own.
 unsafe impl Sync for Shared<'_> {}

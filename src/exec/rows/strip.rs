@@ -10,16 +10,13 @@ use super::loops::{Argument, Motion, RowPass, Segment, StageCode};
 use crate::lane::{ACCUMULATOR_LANES, OperandArgument};
 use smallvec::SmallVec;
 
-/// Strips of an accumulator: one for each level of the tree.
-pub(super) const DEPTH: usize = ACCUMULATOR_LANES.trailing_zeros() as usize + 1;
-
 /// Arguments of a segment, moved along.
 type Arguments = SmallVec<[OperandArgument; 32]>;
 
 /// Runs a pass along a strip of `count` rows, which the arguments point at.
 ///
 /// # Safety
-/// Every element of the rows is valid, as [`crate::codegen::Code::run`] asks; scratch has room for the strip, and the
+/// Every element of the rows is valid, as [`crate::codegen::Code::run_in`] asks; scratch has room for the strip, and the
 /// arguments point at it.
 pub(super) unsafe fn run(batch: &Batch<'_>, stage: &StageCode, pass: &RowPass, count: usize) {
     let line = batch.loops.batch * batch.size();
@@ -38,7 +35,7 @@ pub(super) unsafe fn run(batch: &Batch<'_>, stage: &StageCode, pass: &RowPass, c
                     let result = (pass.results > 1).then_some(segment.result + chunk);
                     finish::take_strip(batch, stage, Strip { at: 0, count }, result, line);
                 } else {
-                    segment.code.run(&own, count, segment.span);
+                    segment.code.run_in(&own, count, segment.span, batch.code_scratch());
                 }
             }
             for (argument, bound) in own.iter_mut().zip(bound) {
@@ -114,6 +111,6 @@ impl Tree<'_> {
             }
         }
         // SAFETY: the caller's promise.
-        unsafe { self.segment.code.run(&own, self.count, turns) };
+        unsafe { self.segment.code.run_in(&own, self.count, turns, self.batch.code_scratch()) };
     }
 }

@@ -1,7 +1,7 @@
 //! Calls of flat arrays, and of arrays laid out like those of an earlier call, take a short way from the second call on: it
 //! must give the bits and the errors of the long way.
 
-use fuselet::{ArrayMut, ArrayRef, BackendChoice, CallError, Engine, Input};
+use fuselet::{ArrayMut, ArrayRef, BackendChoice, CallError, Engine};
 
 const CHAIN: &str = "silu(x * scale + b) * 0.7 + r";
 
@@ -36,7 +36,7 @@ fn later_calls_of_any_length_equal_first_calls_bit_for_bit() {
 }
 
 #[test]
-fn a_number_in_place_of_an_array_is_a_kernel_of_its_own() {
+fn a_number_in_place_of_an_array_is_a_loop_of_its_own() {
     let f = engine().compile("x - y").expect("it is valid");
     let (a, mut out) = ([5.0f32, 6.0, 7.0], [0.0f32; 3]);
     for _ in 0..2 {
@@ -57,17 +57,11 @@ fn transposed_arrays_of_the_same_shape_are_not_taken_for_flat() {
     let transposed = ArrayRef::strided(&data, &[2, 2], &[1, 2], 0).expect("it fits");
     let mut out = [9.0f32; 4];
     for _ in 0..2 {
-        f.call(
-            &[("x", (&straight).into()), ("y", (&straight).into())],
-            &mut ArrayMut::new(&mut out, &[2, 2]).expect("it fits"),
-        )
-        .expect("the call fits");
+        f.call(&[("x", straight), ("y", straight)], ArrayMut::new(&mut out, &[2, 2]).expect("it fits"))
+            .expect("the call fits");
         assert_eq!(out, [0.0; 4]);
-        f.call(
-            &[("x", (&straight).into()), ("y", (&transposed).into())],
-            &mut ArrayMut::new(&mut out, &[2, 2]).expect("it fits"),
-        )
-        .expect("the call fits");
+        f.call(&[("x", straight), ("y", transposed)], ArrayMut::new(&mut out, &[2, 2]).expect("it fits"))
+            .expect("the call fits");
         assert_eq!(out, [0.0, -1.0, 1.0, 0.0]);
     }
 }
@@ -104,7 +98,7 @@ fn raw_calls_equal_checked_calls_bit_for_bit() {
     f.call(&inputs, &mut expected).expect("the call fits");
     let signature =
         inputs.iter().fold(fuselet::Signature::new(), |signature, (name, x)| signature.with_input(name, *x));
-    let kernel = f.prepare(&signature).expect("the signature fits");
+    let prepared = f.prepare(&signature).expect("the signature fits");
     let pointer = |name: &str| match name {
         "x" => x.as_ptr().cast::<u8>(),
         "b" => b.as_ptr().cast(),
@@ -114,13 +108,8 @@ fn raw_calls_equal_checked_calls_bit_for_bit() {
     let pointers: Vec<*const u8> = f.inputs().iter().map(|name| pointer(name)).collect();
     let mut y = vec![0.0f32; 33];
     // SAFETY: the arrays are those of the signature, in the function's order; the output is none of them.
-    unsafe { kernel.call_raw(&pointers, &[y.as_mut_ptr().cast()]) }.expect("there are no temporaries");
+    unsafe { prepared.call_raw(&pointers, &[y.as_mut_ptr().cast()]) }.expect("there are no temporaries");
     assert_eq!(bits(&y), bits(&expected));
-}
-
-/// A matrix with gaps between its rows, as a view.
-fn padded(data: &[f32], rows: usize, columns: usize) -> ArrayRef<'_> {
-    ArrayRef::strided(data, &[rows, columns], &[columns as isize + 3, 1], 0).expect("it fits")
 }
 
 #[test]
@@ -131,40 +120,43 @@ fn layouts_met_before_equal_first_calls_bit_for_bit() {
     for round in 0..3 {
         for columns in [1, 2, 3, 5, 16, 17, 20, 31, 32, 33, 40] {
             let rows = 7;
-            let x = padded(&data, rows, columns);
-            let bias = ArrayRef::new(&data[5..][..columns], &[columns]).expect("it fits");
-            let column = ArrayRef::new(&data[9..][..rows], &[rows, 1]).expect("it fits");
-            let inputs: [(&str, ArrayRef<'_>); 4] =
-                [("x", (&x).into()), ("scale", (&1.5f32).into()), ("b", (&bias).into()), ("r", (&column).into())];
-            let shape = [rows, columns];
+            // A matrix with gaps between its rows.
+            let (shape, strides) = ([rows, columns], [columns as isize + 3, 1]);
+            let x = ArrayRef::strided(&data, &shape, &strides, 0).expect("it fits");
+            let bias = ArrayRef::from(&data[5..][..columns]);
+            let column_shape = [rows, 1];
+            let column = ArrayRef::new(&data[9..][..rows], &column_shape).expect("it fits");
+            let inputs: [(&str, ArrayRef<'_>); 4] = [("x", x), ("scale", (&1.5f32).into()), ("b", bias), ("r", column)];
             let mut expected = vec![0.0f32; rows * columns];
             let fresh = engine().compile(CHAIN).expect("it is valid");
-            fresh.call(&inputs, &mut ArrayMut::new(&mut expected, &shape).expect("it fits")).expect("the call fits");
+            fresh.call(&inputs, ArrayMut::new(&mut expected, &shape).expect("it fits")).expect("the call fits");
             let mut y = vec![0.0f32; rows * columns];
-            kept.call(&inputs, &mut ArrayMut::new(&mut y, &shape).expect("it fits")).expect("the call fits");
+            kept.call(&inputs, ArrayMut::new(&mut y, &shape).expect("it fits")).expect("the call fits");
             assert_eq!(bits(&y), bits(&expected), "{columns} columns, round {round}");
         }
     }
 }
 
-/// Such calls go the long way each time; they must not use up the places for layouts, nor give other results.
+/// Such calls are put in order first; they must not be kept a second time, nor give other results.
 #[test]
 fn names_in_another_order_take_no_more_than_one_place() {
     let f = engine().compile("x - y").expect("it is valid");
     let data = ramp(200, 1.0);
     let call = |columns: usize, swapped: bool| {
-        let x = ArrayRef::new(&data[..3 * columns], &[3, columns]).expect("it fits");
-        let y = ArrayRef::new(&data[100..][..columns], &[columns]).expect("it fits");
-        let (first, second): ((&str, ArrayRef<'_>), (&str, ArrayRef<'_>)) = (("x", (&x).into()), ("y", (&y).into()));
+        let shape = [3, columns];
+        let x = ArrayRef::new(&data[..3 * columns], &shape).expect("it fits");
+        let y = ArrayRef::from(&data[100..][..columns]);
+        let (first, second): ((&str, ArrayRef<'_>), (&str, ArrayRef<'_>)) = (("x", x), ("y", y));
         let inputs = if swapped { [second, first] } else { [first, second] };
         let mut out = vec![0.0f32; 3 * columns];
-        f.call(&inputs, &mut ArrayMut::new(&mut out, &[3, columns]).expect("it fits")).expect("the call fits");
+        f.call(&inputs, ArrayMut::new(&mut out, &shape).expect("it fits")).expect("the call fits");
         bits(&out)
     };
     for _ in 0..20 {
         assert_eq!(call(5, true), call(5, false));
         assert_eq!(call(6, false), call(6, true));
     }
+    assert_eq!(f.cache_usage().0, 2, "one a layout");
 }
 
 #[test]
@@ -181,11 +173,8 @@ fn halves_and_transposed_arrays_are_laid_out_anew_where_they_must() {
         for view in &views {
             let call = |f: &fuselet::Function| {
                 let mut out = vec![0.0f32; 32];
-                f.call(
-                    &[("x", view), ("y", (&addend).into())],
-                    &mut ArrayMut::new(&mut out, &[4, 8]).expect("it fits"),
-                )
-                .expect("the call fits");
+                f.call(&[("x", *view), ("y", addend)], ArrayMut::new(&mut out, &[4, 8]).expect("it fits"))
+                    .expect("the call fits");
                 bits(&out)
             };
             assert_eq!(call(&f), call(&engine().compile("glu(x) + y").expect("it is valid")));
@@ -203,10 +192,10 @@ fn calls_in_place_are_known_again() {
     for _ in 0..4 {
         let inputs: [(&str, ArrayRef<'_>); 2] = [("scale", (&0.9f32).into()), ("b", (&b).into())];
         let fresh = engine().compile("x * scale + b |> silu").expect("it is valid");
-        let mut matrix = ArrayMut::new(&mut expected, &[5, 8]).expect("it fits");
-        fresh.call_in_place(("x", &mut matrix), &inputs).expect("the call fits");
-        let mut matrix = ArrayMut::new(&mut kept, &[5, 8]).expect("it fits");
-        f.call_in_place(("x", &mut matrix), &inputs).expect("the call fits");
+        let matrix = ArrayMut::new(&mut expected, &[5, 8]).expect("it fits");
+        fresh.call_in_place(("x", matrix), &inputs).expect("the call fits");
+        let matrix = ArrayMut::new(&mut kept, &[5, 8]).expect("it fits");
+        f.call_in_place(("x", matrix), &inputs).expect("the call fits");
         assert_eq!(bits(&kept), bits(&expected));
     }
     assert_ne!(bits(&kept), bits(&start));
@@ -220,23 +209,20 @@ fn errors_are_the_same_after_a_layout_was_met() {
     let (x, row) = (matrix(&data[..12]), ArrayRef::new(&data[20..24], &[4]).expect("it fits"));
     let call = |inputs: &[(&str, ArrayRef<'_>)], shape: &[usize]| {
         let mut out = vec![-1.0f32; shape.iter().product()];
-        let result = f.call(inputs, &mut ArrayMut::new(&mut out, shape).expect("it fits"));
+        let result = f.call(inputs, ArrayMut::new(&mut out, shape).expect("it fits"));
         assert!(result.is_ok() || out.iter().all(|value| *value == -1.0), "nothing is written where a call fails");
         result
     };
     for _ in 0..2 {
-        call(&[("x", (&x).into()), ("y", (&row).into())], &[3, 4]).expect("the call fits");
+        call(&[("x", x), ("y", row)], &[3, 4]).expect("the call fits");
     }
     let column = ArrayRef::new(&data[20..23], &[3]).expect("it fits");
     let error = |result: Result<(), CallError>| result.expect_err("the call does not fit");
-    assert!(matches!(error(call(&[("x", (&x).into()), ("y", (&column).into())], &[3, 4])), CallError::Shape(_)));
-    assert!(matches!(error(call(&[("x", (&x).into()), ("y", (&row).into())], &[4, 3])), CallError::OutputShape { .. }));
-    assert!(matches!(
-        error(call(&[("x", (&x).into()), ("z", (&row).into())], &[3, 4])),
-        CallError::UnknownInput { .. }
-    ));
-    assert!(matches!(error(call(&[("x", (&x).into())], &[3, 4])), CallError::MissingInput { .. }));
-    call(&[("y", (&row).into()), ("x", (&x).into())], &[3, 4]).expect("any order of names fits");
+    assert!(matches!(error(call(&[("x", x), ("y", column)], &[3, 4])), CallError::Shape(_)));
+    assert!(matches!(error(call(&[("x", x), ("y", row)], &[4, 3])), CallError::OutputShape { .. }));
+    assert!(matches!(error(call(&[("x", x), ("z", row)], &[3, 4])), CallError::UnknownInput { .. }));
+    assert!(matches!(error(call(&[("x", x)], &[3, 4])), CallError::MissingInput { .. }));
+    call(&[("y", row), ("x", x)], &[3, 4]).expect("any order of names fits");
 }
 
 #[test]
@@ -253,7 +239,7 @@ fn an_output_that_reaches_into_an_input_is_refused_after_a_layout_was_met() {
                 ArrayMut::from_raw_parts(base.add(offset), &[3, 4], &[4, 1]).expect("it fits"),
             )
         };
-        f.call(&[("x", (&x).into()), ("y", (&row).into())], &mut out)
+        f.call(&[("x", x), ("y", (&row).into())], &mut out)
     };
     for _ in 0..2 {
         call(12).expect("they do not overlap");
@@ -271,7 +257,7 @@ fn an_output_that_reaches_into_an_input_is_refused_after_a_layout_was_met() {
                 ArrayMut::from_raw_parts(base.add(offset), &[8], &[2]).expect("it fits"),
             )
         };
-        g.call(&[("x", (&x).into())], &mut out)
+        g.call(&[("x", x)], &mut out)
     };
     for _ in 0..2 {
         strided(16).expect("they do not overlap");
@@ -303,18 +289,18 @@ fn row_functions_are_known_again_in_place_and_not() {
                 let x = ArrayRef::new(&start, &shape).expect("it fits");
                 for name in f.inputs() {
                     match name.as_str() {
-                        "x" if !in_place => inputs.push(("x", (&x).into())),
+                        "x" if !in_place => inputs.push(("x", x)),
                         "scale" => inputs.push(("scale", (&0.5f32).into())),
-                        "mask" => inputs.push(("mask", (&mask).into())),
+                        "mask" => inputs.push(("mask", mask)),
                         _ => {}
                     }
                 }
                 let mut out = if in_place { start.clone() } else { vec![0.0; start.len()] };
-                let mut view = ArrayMut::new(&mut out, &shape).expect("it fits");
+                let view = ArrayMut::new(&mut out, &shape).expect("it fits");
                 if in_place {
-                    f.call_in_place(("x", &mut view), &inputs).expect("the call fits");
+                    f.call_in_place(("x", view), &inputs).expect("the call fits");
                 } else {
-                    f.call(&inputs, &mut view).expect("the call fits");
+                    f.call(&inputs, view).expect("the call fits");
                 }
                 bits(&out)
             };
@@ -327,26 +313,24 @@ fn row_functions_are_known_again_in_place_and_not() {
 }
 
 #[test]
-fn raw_calls_of_row_functions_work_in_place_and_not() {
+fn prepared_calls_of_row_functions_work_in_place_and_not() {
     let text = "x * 0.5 |> softmax |> * x";
     for engine in [engine(), Engine::builder().threads(1).build().expect("an engine can be made")] {
         let f = engine.compile(text).expect("it is valid");
         let start = ramp(3 * 200, 0.01);
         let view = ArrayRef::new(&start, &[3, 200]).expect("it fits");
         let mut expected = vec![0.0f32; start.len()];
-        f.call(&[("x", (&view).into())], &mut ArrayMut::new(&mut expected, &[3, 200]).expect("it fits"))
-            .expect("the call fits");
-        let kernel = f.prepare(&fuselet::Signature::new().with_input("x", (&view).into())).expect("the signature fits");
+        f.call(&[("x", view)], ArrayMut::new(&mut expected, &[3, 200]).expect("it fits")).expect("the call fits");
+        let prepared = f.prepare(&fuselet::Signature::new().with_input("x", view)).expect("the signature fits");
         for _ in 0..2 {
             let mut apart = vec![0.0f32; start.len()];
             let mut same = start.clone();
-            let pointer: *mut u8 = same.as_mut_ptr().cast();
-            assert!(kernel.allows_in_place(0, 0));
-            // SAFETY: the arrays are those of the signature; the output is the input's very array, or none of them.
-            unsafe {
-                kernel.call_raw(&[start.as_ptr().cast()], &[apart.as_mut_ptr().cast()]).expect("there is memory");
-                kernel.call_raw(&[pointer.cast_const()], &[pointer]).expect("there is memory");
-            }
+            assert!(prepared.allows_in_place(0, 0));
+            // SAFETY: the arrays are those of the signature; the output is none of them.
+            unsafe { prepared.call_raw(&[start.as_ptr().cast()], &[apart.as_mut_ptr().cast()]) }
+                .expect("there is memory");
+            let array = ArrayMut::new(&mut same, &[3, 200]).expect("it fits");
+            prepared.call_in_place((0, array), &[]).expect("it may work in place");
             assert_eq!(bits(&apart), bits(&expected));
             assert_eq!(bits(&same), bits(&expected));
         }

@@ -5,10 +5,10 @@
 //! that is needed again is recomputed if it is cheap, else kept in a row buffer: [`KEEP_COST`] decides, and the
 //! report says so.
 
-use super::kernel::{Buffer, Extent, KernelPlan, PassPlan, Slot, Source, Stage, StageReduction};
+use super::cost::{KEEP_COST, node_cost};
+use super::decision::Note;
+use super::kernel::{Buffer, Extent, KernelPlan, PassPlan, Sink, Slot, Source, Stage, StageReduction};
 use super::nodes::NodeSet;
-use super::partition::{KEEP_COST, node_cost, plan_sinks};
-use super::report::Note;
 use fuselet_ir::shape::Shape;
 use fuselet_ir::{Graph, Kind, Node, NodeId, Reduction};
 
@@ -30,6 +30,15 @@ impl Draft {
                 from_end <= shape.len() && shape[shape.len() - from_end] != 1
             })
     }
+}
+
+/// The sinks of a draft as the plan holds them.
+fn plan_sinks(draft: &Draft, shapes: &[Shape]) -> Vec<Sink> {
+    draft
+        .sinks
+        .iter()
+        .map(|(node, buffer)| Sink { node: *node, buffer: *buffer, varying: draft.varies(&shapes[node.index()]) })
+        .collect()
 }
 
 struct Builder<'a> {

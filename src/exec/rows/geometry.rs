@@ -1,0 +1,76 @@
+//! How the operands of a row kernel lie along rows and batches: what its passes' arguments are made of.
+
+use super::loops::{Argument, Base, Motion};
+use super::places::Places;
+use crate::codegen::write::Form;
+use crate::plan::{KernelPlan, Slot};
+use smallvec::SmallVec;
+
+/// How the operands lie.
+pub(super) struct Geometry<'a> {
+    pub(super) plan: &'a KernelPlan,
+    pub(super) form: Form,
+    /// Bytes of an element.
+    pub(super) size: usize,
+    pub(super) row_length: usize,
+    pub(super) batch: usize,
+    /// Byte strides of the operands along the row, and from a row of a batch to the next.
+    pub(super) row_strides: SmallVec<[isize; 6]>,
+    pub(super) batch_strides: SmallVec<[isize; 6]>,
+    /// Which sinks go past caches.
+    pub(super) streamed: SmallVec<[bool; 4]>,
+    /// Where each kept value lies: in the memory of an operand that is written later, or in scratch.
+    pub(super) homes: SmallVec<[Option<usize>; 4]>,
+    pub(super) places: Places,
+}
+
+impl Geometry<'_> {
+    pub(super) fn of_operand(&self, operand: usize, stride: isize, outer_stride: isize) -> Argument {
+        let motion = if varies(self.plan, operand) { Motion::Moves } else { Motion::Stays };
+        Argument { motion, base: Base::Operand(operand), offset: 0, stride, outer_stride }
+    }
+
+    /// The argument of an operand in a pass along the row.
+    pub(super) fn along(&self, operand: usize) -> Argument {
+        let [row, batch] = [self.row_strides[operand], self.batch_strides[operand]];
+        let (stride, outer_stride) = if self.form == Form::Span { (row, batch) } else { (batch, row) };
+        self.of_operand(operand, stride, outer_stride)
+    }
+
+    /// The operand that a sink is.
+    pub(super) fn sink(&self, at: usize) -> usize {
+        self.plan.sources.len() + at
+    }
+
+    /// A kept value may lie where a sink is going to be: the row then fills a cache once, not twice. The sink must not go past caches,
+    /// be written by the last pass that reads the value, lie like a kept row, and be no array that is read once the value is
+    /// written.
+    pub(super) fn find_homes(&mut self, same: &impl Fn(usize, usize) -> bool) {
+        let plan = self.plan;
+        let span_strides = if self.form == Form::Span { &self.row_strides } else { &self.batch_strides };
+        for kept in 0..plan.kept.len() {
+            let stage_with = |wanted: Slot| plan.stages.iter().rposition(|stage| stage.along.slots.contains(&wanted));
+            let (written, read) = (stage_with(Slot::Keep(kept)), stage_with(Slot::Kept(kept)));
+            let whole = plan.stages.iter().flat_map(|stage| &stage.reductions).any(|r| r.kept == Some(kept));
+            let suits = |sink: usize| {
+                let late = |source: usize| stage_with(Slot::Source(source)) > written;
+                plan.sinks[sink].varying
+                    && !self.streamed[sink]
+                    && span_strides[self.sink(sink)] == self.size as isize
+                    && stage_with(Slot::Sink(sink)) == read
+                    && !self.homes.contains(&Some(self.sink(sink)))
+                    && !(0..plan.sources.len()).any(|source| same(source, sink) && late(source))
+            };
+            let home = (0..plan.sinks.len()).find(|sink| !whole && read > written && suits(*sink));
+            self.homes.push(home.map(|sink| self.sink(sink)));
+        }
+    }
+}
+
+/// Whether an operand varies along the row.
+pub(super) fn varies(plan: &KernelPlan, operand: usize) -> bool {
+    match operand.checked_sub(plan.sources.len()) {
+        None => plan.sources[operand].varying,
+        Some(sink) => plan.sinks[sink].varying,
+    }
+}
