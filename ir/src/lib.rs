@@ -48,3 +48,8 @@ pub use graph::{Axes, Graph, Half, Node, NodeId, json, shape, verify};
 pub use language::IntoProgram;
 pub use library::{Activation, ActivationError, Library};
 pub use op::{Class, Kind, Op, Reduction, special};
+
+/// The README's Rust blocks, run as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
