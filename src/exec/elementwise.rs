@@ -53,9 +53,14 @@ pub(crate) fn bind(
     lengthen_span(&mut nest);
     let size = compiled.dtype.size();
     let span = &nest[nest.len() - 1];
-    let role = |at: usize| if matches!(slots[at], Slot::Sink(_)) { Role::Write } else { Role::Read };
-    let layouts: Layouts =
-        span.strides.iter().enumerate().map(|(at, s)| operands::layout(role(at), *s, span.length, size)).collect();
+    let layout = |(at, stride): (usize, &isize)| match slots[at] {
+        Slot::Source(source) => {
+            let number = plan.sources[source].dimensions.is_empty();
+            operands::layout(Role::Read, *stride, span.length, size, number)
+        }
+        _ => operands::layout(Role::Write, *stride, span.length, size, false),
+    };
+    let layouts: Layouts = span.strides.iter().enumerate().map(layout).collect();
     let pass = compiled.pass(compiler, (kernel, 0), Position::Row, Form::Span, &layouts);
     let operands = pass
         .bindings

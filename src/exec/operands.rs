@@ -97,12 +97,16 @@ pub(crate) fn merge(nest: &mut Nest) {
     }
 }
 
-/// How an operand with this byte stride lies along a span of `length` elements of `size` bytes.
-pub(crate) fn layout(role: Role, stride: isize, length: usize, size: usize) -> Layout {
-    if length <= 1 || stride == size as isize {
-        Layout::Contiguous
-    } else if stride == 0 && role == Role::Read {
+/// How an operand with this byte stride lies along a span of `length` elements of `size` bytes; `number` if its array has no axis.
+///
+/// A span of one element could be anything. It is what longer spans of the same arrays are, where that is known, so that they
+/// share code: a number is broadcast, an array is contiguous.
+pub(crate) fn layout(role: Role, stride: isize, length: usize, size: usize, number: bool) -> Layout {
+    let single = length <= 1;
+    if role == Role::Read && (if single { number } else { stride == 0 }) {
         Layout::Broadcast
+    } else if single || stride == size as isize {
+        Layout::Contiguous
     } else {
         Layout::Strided
     }

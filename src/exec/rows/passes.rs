@@ -226,7 +226,11 @@ impl Passes<'_> {
                 Slot::Kept(_) | Slot::Scalar(_) => (element, Role::Read),
                 Slot::Keep(_) | Slot::SetScalar(_) | Slot::Reduction(_) => (element, Role::Write),
             };
-            match operands::layout(role, stride, length, geometry.size) {
+            let number = match slot {
+                Slot::Source(at) => geometry.plan.sources[*at].dimensions.is_empty(),
+                _ => stride == 0,
+            };
+            match operands::layout(role, stride, length, geometry.size, number) {
                 Layout::Contiguous
                     if form.bodies() == 1 && matches!(slot, Slot::Sink(at) if geometry.streamed[*at]) =>
                 {
