@@ -29,7 +29,7 @@ fn prepared_for_some_lengths_is_prepared_for_others() {
         ("softmax(x * w)", &|_| vec![], &[[1, 64], [1, 65], [4, 17], [2, 4096], [100, 1500]]),
         ("softmax(x)", &|_| vec![], &[[1, 64], [3, 16], [2, 4096]]),
         ("rms_norm(x) * w", &row, &[[1, 64], [1, 131], [7, 260], [2, 2048]]),
-        ("sum(x) * w", &|_| vec![], &[[1, 64], [1, 65], [7, 130]]),
+        ("sum(x, axis = -1) * w", &|_| vec![], &[[1, 64], [1, 65], [7, 130]]),
     ];
     for (text, w_shape, shapes) in cases {
         let (engine, compiled) = counting();

@@ -86,11 +86,14 @@ pub(crate) fn prefetched(graph: &Graph, kernel: &KernelPlan, stage: usize) -> im
     })
 }
 
+/// Whether a source has other elements in other rows. Where there is one row only, the same is said as if there were more, so that
+/// both share code.
 fn differs_from_row_to_row(kernel: &KernelPlan, source: usize) -> bool {
     let dimensions = &kernel.sources[source].dimensions;
     let before = kernel.domain.len() - dimensions.len();
     let across = |at: &usize| !kernel.axes.contains(&(before + at));
-    kernel.sources[source].varying && (0..dimensions.len()).filter(across).any(|at| dimensions[at] != Extent::One)
+    let differs = |at: usize| dimensions[at] != Extent::One || kernel.domain[before + at] == Extent::One;
+    kernel.sources[source].varying && (0..dimensions.len()).filter(across).any(differs)
 }
 
 /// What an operand of a written pass is to the kernel that runs it.
