@@ -3,7 +3,7 @@
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::{Backend, BackendError, Code, SCRATCH_ALIGNMENT};
 use fuselet::lane::{OperandArgument, Pass};
-use fuselet::{ArrayRef, Engine, Event, Isa, Verify};
+use fuselet::{ArrayRef, BackendChoice, Engine, Event, Isa, Verify};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -187,4 +187,29 @@ fn a_call_without_scratch_has_written_nothing() {
     let (x, mut y) = ([1.0f32, 2.0], [0.0f32; 2]);
     engine.compile("x + 1").unwrap().call(&[("x", ArrayRef::from(&x))], &mut y).unwrap();
     assert_eq!(y, [2.0, 3.0]);
+}
+
+#[test]
+fn backends_that_are_not_built_are_errors_that_name_their_feature() {
+    let built =
+        [(BackendChoice::Cranelift, cfg!(feature = "cranelift")), (BackendChoice::Wide, cfg!(feature = "wide"))];
+    for (choice, _) in built.into_iter().filter(|(_, built)| !built) {
+        let error = Engine::builder().backend(choice).build().unwrap_err().to_string();
+        assert!(error.contains(&format!("the feature `{choice}`")), "{error}");
+    }
+    for choice in [BackendChoice::Auto, BackendChoice::Interpreter] {
+        assert!(Engine::builder().backend(choice).build().is_ok());
+    }
+}
+
+#[test]
+fn names_of_backends_and_levels_can_be_read_back() {
+    for (name, choice) in BackendChoice::NAMES {
+        assert_eq!((choice.to_string().as_str(), name.parse()), (name, Ok(choice)));
+    }
+    for isa in [Isa::Baseline, Isa::AvxFma, Isa::Avx2, Isa::Avx512] {
+        assert_eq!(isa.to_string().parse(), Ok(isa));
+    }
+    let error = "avx1024".parse::<Isa>().unwrap_err().to_string();
+    assert!(error.contains("`avx1024`") && error.contains("avx512"), "{error}");
 }

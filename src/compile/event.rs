@@ -115,3 +115,63 @@ impl fmt::Display for Event {
         }
     }
 }
+
+#[cfg(all(test, feature = "tracing"))]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+
+    /// Keeps the fields of events as text.
+    #[derive(Default)]
+    struct Recorder {
+        events: Mutex<Vec<String>>,
+        spans: AtomicU64,
+    }
+
+    struct Fields(String);
+
+    impl Visit for Fields {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            self.0.push_str(&format!("{field}={value:?} "));
+        }
+    }
+
+    impl tracing::Subscriber for Recorder {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            metadata.target() == "fuselet"
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(self.spans.fetch_add(1, Ordering::Relaxed) + 1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            let mut fields = Fields(format!("{} ", event.metadata().level()));
+            event.record(&mut fields);
+            self.events.lock().expect("nobody panics with it").push(fields.0);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn events_reach_subscribers_of_tracing_with_their_fields() {
+        let recorder = Arc::new(Recorder::default());
+        tracing::subscriber::with_default(recorder.clone(), || {
+            let error = BackendError::Unavailable { backend: "wide".to_owned(), reason: "no".to_owned() };
+            Event::FellBack { pass: "silu".to_owned(), error }.trace();
+        });
+        let events = recorder.events.lock().expect("nobody panics with it").clone();
+        assert_eq!(events.len(), 1);
+        assert!(events[0].starts_with("WARN") && events[0].contains("pass=\"silu\""), "{events:?}");
+    }
+}

@@ -145,3 +145,16 @@ mod linux {
         assert!(count < FEW && bytes < 1000 * 4096, "{count} mappings, {bytes} bytes");
     }
 }
+
+#[cfg(all(feature = "perf", target_os = "linux"))]
+#[test]
+fn published_code_has_a_name_for_perf() {
+    let mut named = code(vec![0xc3; 77], 16);
+    named.name = "silu\nof x".to_owned();
+    let executable = Executable::publish(&named).expect("this machine runs generated code");
+    let path = format!("/tmp/perf-{}.map", std::process::id());
+    let map = std::fs::read_to_string(&path).expect("it was written");
+    let line = format!("{:x} {:x} fuselet::silu of x", executable.address(), 77);
+    assert!(map.lines().any(|known| known == line), "{line}\n{map}");
+    std::fs::remove_file(path).expect("it is there");
+}
