@@ -3,7 +3,7 @@
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::{Backend, BackendError, Code, SCRATCH_ALIGNMENT};
 use fuselet::lane::{OperandArgument, Pass};
-use fuselet::{ArrayRef, BackendChoice, Engine, Event, Isa, Verify};
+use fuselet::{ArrayOut, ArrayRef, BackendChoice, CallError, Engine, Event, Isa, Verify};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -164,22 +164,11 @@ fn a_call_without_scratch_has_written_nothing() {
         let function = engine.compile(text).unwrap();
         for length in [1000, 7] {
             let x = vec![2.0f32; length];
-            let names: Vec<&str> = function.outputs().collect();
-            let mut outputs: Vec<Vec<f32>> = names
-                .iter()
-                .map(|name| vec![-7.0; if text.contains("sum") && *name == "b" { 1 } else { length }])
-                .collect();
-            let views: Vec<fuselet::ArrayOut<'_>> = names
-                .iter()
-                .zip(&mut outputs)
-                .map(|(name, output)| {
-                    let shape: &[usize] =
-                        if text.contains("sum") && *name == "b" { &[] } else { std::slice::from_ref(&length) };
-                    fuselet::ArrayMut::new(output, shape).unwrap().into()
-                })
-                .collect();
+            let lengths = function.outputs().map(|name| if text.contains("sum") && name == "b" { 1 } else { length });
+            let mut outputs: Vec<Vec<f32>> = lengths.map(|length| vec![-7.0; length]).collect();
+            let views: Vec<ArrayOut<'_>> = outputs.iter_mut().map(|output| output.as_mut_slice().into()).collect();
             let result = function.call_views(&[ArrayRef::from(&x)], &views);
-            assert!(matches!(result, Err(fuselet::CallError::OutOfMemory { .. })), "{text}: {result:?}");
+            assert!(matches!(result, Err(CallError::OutOfMemory { .. })), "{text}: {result:?}");
             drop(views);
             assert!(outputs.iter().flatten().all(|value| *value == -7.0), "{text}");
         }
