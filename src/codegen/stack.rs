@@ -28,7 +28,7 @@ pub(crate) unsafe fn run_on_stack(
     unsafe {
         match scratch_bytes {
             0 => code.run_in(operands, span, outer, std::ptr::null_mut()),
-            ..=FEW_BYTES => run_on_frame::<FEW_BYTES>(code, operands, span, outer),
+            1..=FEW_BYTES => run_on_frame::<FEW_BYTES>(code, operands, span, outer),
             _ => run_on_frame::<STACK_BYTES>(code, operands, span, outer),
         }
     }
