@@ -323,6 +323,7 @@ impl LaneBuilder {
 
 macro_rules! shorthand {
     ($($method:ident = $op:ident ($($argument:ident),*), $doc:literal;)*) => {
+        #[allow(clippy::wrong_self_convention, reason = "methods are named after ops, `to_bits` among them")]
         impl LaneBuilder {
             $( #[doc = $doc] pub fn $method(&mut self, $($argument: Value),*) -> Value {
                 self.apply(LaneOp::$op, &[$($argument),*])
