@@ -138,7 +138,7 @@ fn passes_with_accumulators_stay_whole() {
     let Some(Instruction::Store { operand, value }) = whole.program.instructions.last().copied() else {
         panic!("it ends with a store")
     };
-    let combine = fuselet::lane::Combine::Sum;
+    let combine = fuselet::lane::ReductionOperator::Sum;
     *whole.program.instructions.last_mut().expect("it has instructions") =
         Instruction::Accumulate { operand, combine, value };
     whole.operands[2].role = Role::Accumulate;

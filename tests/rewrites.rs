@@ -69,7 +69,7 @@ fn draw(random: &mut Random) -> Graph {
         };
         let (x, y, z) = (number(&mut graph, random), number(&mut graph, random), number(&mut graph, random));
         let truth = |graph: &mut Graph, random: &mut Random| {
-            let fitting: Vec<NodeId> = nodes.iter().copied().filter(|id| graph.kind(*id) == Kind::Truth).collect();
+            let fitting: Vec<NodeId> = nodes.iter().copied().filter(|id| graph.kind(*id) == Kind::Bool).collect();
             match fitting.len() {
                 0 => graph.apply([Op::Less, Op::LessEqual, Op::Equal][random.below(3)], &[x, y]),
                 some => fitting[some - 1 - random.below(some.min(3))],
@@ -170,7 +170,7 @@ fn op_on(graph: &mut Graph, op: Op, numbers: [NodeId; 3], truths: [NodeId; 2]) -
     let arguments: Vec<NodeId> = (0..op.arity())
         .map(|place| match op.argument_kind(place) {
             Kind::Number => numbers[place],
-            Kind::Truth => truths[place],
+            Kind::Bool => truths[place],
         })
         .collect();
     graph.apply(op, &arguments)

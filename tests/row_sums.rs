@@ -5,7 +5,7 @@ mod common;
 
 use common::{Array, Random, assert_same_bits, bits, call_views, engines, groups, name, program};
 use fuselet::ir::ulp::ulp_distance_f32;
-use fuselet::lane::{ACCUMULATOR_LANES, Combine, combine_lanes};
+use fuselet::lane::{ACCUMULATOR_LANES, ReductionOperator, combine_lanes};
 use fuselet::{ArrayMut, ArrayRef, BackendChoice, Engine, Fusion};
 
 /// The sum as it is defined: in a block of 1024 elements, and in the whole groups of 128 of what is left, fours of elements 32
@@ -17,7 +17,7 @@ fn defined_sum(row: &[f32]) -> f32 {
         for (at, value) in values.enumerate() {
             lanes[at % ACCUMULATOR_LANES] += value;
         }
-        f64::from(combine_lanes(Combine::Sum, lanes))
+        f64::from(combine_lanes(ReductionOperator::Sum, lanes))
     };
     let four = |part: &[f32], first: usize, distance: usize| {
         let at = |body: usize| part[first + body * distance];

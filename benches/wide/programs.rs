@@ -1,7 +1,7 @@
 //! The kernels of the comparison as lane programs, float32: recipes of whole activations within 4 ULP.
 
 use fuselet::array::Dtype;
-use fuselet::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Shift, Value};
+use fuselet::lane::{LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, ReductionOperator, Role, Shift, Value};
 
 const LOG2_E: f64 = f32::from_bits(0x3fb8_aa3b) as f64;
 const MAGIC: f64 = 12_582_912.0;
@@ -200,7 +200,7 @@ pub fn exponential_sum() -> Pass {
     let y = builder.min(limit, below);
     let term = negative_exponential(&mut builder, y, 0);
     builder.store(OperandId(3), term);
-    builder.accumulate(OperandId(1), Combine::Sum, term);
+    builder.accumulate(OperandId(1), ReductionOperator::Sum, term);
     let operands = vec![
         operand(Role::Read, Layout::Contiguous, "x"),
         operand(Role::Accumulate, Layout::Contiguous, "sum"),
@@ -214,7 +214,7 @@ pub fn exponential_sum() -> Pass {
 pub fn maximum() -> Pass {
     let mut builder = LaneBuilder::new(Dtype::F32, true);
     let x = builder.load(OperandId(0));
-    builder.accumulate(OperandId(1), Combine::Max, x);
+    builder.accumulate(OperandId(1), ReductionOperator::Max, x);
     let operands =
         vec![operand(Role::Read, Layout::Contiguous, "x"), operand(Role::Accumulate, Layout::Contiguous, "y")];
     Pass { name: "max".to_owned(), program: builder.finish(), operands }

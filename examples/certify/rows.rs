@@ -1,7 +1,7 @@
 //! The row functions on random rows.
 //!
 //! No sweep covers all rows; what is drawn are rows of many lengths whose entries differ little, moderately, or as far
-//! as float32 reaches, with offsets, ties and masks. Truth is the definition in float64; the worst rows are confirmed
+//! as float32 reaches, with offsets, ties and masks. Bool is the definition in float64; the worst rows are confirmed
 //! with high precision.
 
 use crate::precise::{Precise, to_f64, ulp_distance};

@@ -4,7 +4,7 @@
 //! is dropped after its last use, and a graph that is elementwise throughout is evaluated in blocks, so that a long
 //! input costs the memory of its outputs and not of every node. Nothing recurses; the depth of a graph is no limit.
 //!
-//! Truth values are 0 and 1. Halves are copies. A reduction over several axes has one row of all their elements, in
+//! Bool values are 0 and 1. Halves are copies. A reduction over several axes has one row of all their elements, in
 //! row-major order, and keeps the axes with length 1.
 //!
 //! [`ScalarEvaluator`] is the same meaning for one element of an elementwise graph, without allocation per call.

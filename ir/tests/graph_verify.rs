@@ -38,7 +38,7 @@ fn a_sound_graph_passes() {
     ];
     let graph = of_nodes(&nodes).unwrap();
     assert_eq!(graph.nodes(), nodes);
-    assert_eq!(graph.kind(id(3)), Kind::Truth);
+    assert_eq!(graph.kind(id(3)), Kind::Bool);
     verify(&graph).unwrap();
 }
 
@@ -67,8 +67,8 @@ fn numbers_and_truth_values_do_not_mix() {
     let less = [Node::Input(0), apply(Op::Less, &[0, 0])];
     let with = |node: Node| [&less[..], &[node]].concat();
     wrong(&with(apply(Op::Add, &[0, 1])), "add", 1, 1, Kind::Number);
-    wrong(&with(apply(Op::And, &[1, 0])), "and", 1, 0, Kind::Truth);
-    wrong(&with(apply(Op::Select, &[0, 0, 0])), "select", 0, 0, Kind::Truth);
+    wrong(&with(apply(Op::And, &[1, 0])), "and", 1, 0, Kind::Bool);
+    wrong(&with(apply(Op::Select, &[0, 0, 0])), "select", 0, 0, Kind::Bool);
     wrong(&with(apply(Op::Select, &[1, 1, 0])), "select", 1, 1, Kind::Number);
     wrong(&with(reduce(1, &[0])), "max", 0, 1, Kind::Number);
     let half = Node::Half { argument: id(1), axis: 0, half: Half::Second };

@@ -293,7 +293,7 @@ fn graphs() -> impl Strategy<Value = Graph> {
                         for (index, at) in [a, b, c].into_iter().take(op.arity()).enumerate() {
                             let ids = match op.argument_kind(index) {
                                 fuselet_ir::Kind::Number => &numbers,
-                                fuselet_ir::Kind::Truth => &truths,
+                                fuselet_ir::Kind::Bool => &truths,
                             };
                             if !ids.is_empty() {
                                 arguments.push(pick(ids, at));
@@ -301,7 +301,7 @@ fn graphs() -> impl Strategy<Value = Graph> {
                         }
                         if arguments.len() == op.arity() {
                             let id = graph.apply(op, &arguments);
-                            if graph.kind(id) == fuselet_ir::Kind::Truth { truths.push(id) } else { numbers.push(id) }
+                            if graph.kind(id) == fuselet_ir::Kind::Bool { truths.push(id) } else { numbers.push(id) }
                         }
                     }
                 }

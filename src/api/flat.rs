@@ -170,7 +170,7 @@ impl FlatLoop {
             Buffer::Temporary(_) => None,
         };
         let layouts: Layouts = kernel.stages[0]
-            .along
+            .row_pass
             .slots
             .iter()
             .map(|slot| {

@@ -141,7 +141,7 @@ impl Tile {
             Some(TileOperand { array, row_unit: bytes(extent.rows), column: bytes(extent.columns) })
         };
         let layout = |operand: TileOperand| if operand.column == 0 { Layout::Broadcast } else { Layout::Contiguous };
-        let slots = kernel.stages[0].along.slots.iter();
+        let slots = kernel.stages[0].row_pass.slots.iter();
         let slots = slots.map(|slot| Some(layout(operand(kernel.buffer(*slot)?)?))).collect::<Option<Layouts>>();
         let pass = match slots {
             Some(layouts) => compiled.pass(function.engine().compiler(), (0, 0), Position::Row, Form::Span, &layouts),

@@ -102,10 +102,10 @@ impl Parts {
     fn new(parts: Vec<PartCode>, operands: &[Operand], scratch: usize) -> Parts {
         let size = operands.first().map_or(size_of::<f32>(), |operand| operand.dtype.size());
         let steps = operands.iter().map(|operand| match operand.layout {
-            Layout::Contiguous | Layout::Streamed => Some(size as isize),
+            Layout::Contiguous | Layout::NonTemporal => Some(size as isize),
             Layout::Broadcast => Some(0),
             // Tiles are whole groups.
-            Layout::Cyclic => Some((CYCLE * size) as isize),
+            Layout::BlockCyclic => Some((CYCLE * size) as isize),
             Layout::Strided => None,
         });
         let written = (0..operands.len()).filter(|at| operands[*at].role == Role::Write);

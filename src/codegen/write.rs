@@ -4,7 +4,7 @@
 //! to be remembered anywhere else.
 
 use crate::array::Dtype;
-use crate::lane::{Combine, LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, Role, Value};
+use crate::lane::{LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, ReductionOperator, Role, Value};
 use crate::lower;
 use crate::plan::{Buffer, Extent, KernelPlan, PassPlan, Slot, Stage, node_cost};
 use fuselet_ir::{Graph, Kind, NodeId, Reduction};
@@ -52,7 +52,7 @@ pub(crate) fn moves(kernel: &KernelPlan, slot: Slot) -> bool {
 
 /// Whether a stage sums along the row.
 pub(crate) fn sums(stage: &Stage) -> bool {
-    stage.reductions.iter().any(|r| r.kept.is_none() && combine_of(r.reduction) == Combine::Sum)
+    stage.reductions.iter().any(|r| r.kept.is_none() && operator_of(r.reduction) == ReductionOperator::Sum)
 }
 
 /// Lane ops, roughly, from which on a pass may prefetch: in layer_norm, whose sum of squares is three ops, it would cost a
@@ -73,14 +73,15 @@ pub(crate) struct Prefetched {
 /// That is done in the last pass that sums, if it computes enough for memory to have little to do. What is the same for all rows
 /// stays in a cache by itself, and kept values may lie where a sink is.
 pub(crate) fn prefetched(graph: &Graph, kernel: &KernelPlan, stage: usize) -> impl Iterator<Item = Prefetched> {
-    let work = || -> usize { kernel.stages[stage].along.nodes.iter().map(|node| node_cost(graph.node(*node))).sum() };
+    let work =
+        || -> usize { kernel.stages[stage].row_pass.nodes.iter().map(|node| node_cost(graph.node(*node))).sum() };
     let here = kernel.stages.iter().rposition(sums) == Some(stage) && work() >= WORK_TO_PREFETCH;
     let sources = (0..kernel.sources.len()).filter(|at| differs_from_row_to_row(kernel, *at)).map(Slot::Source);
     let sinks =
         (0..kernel.sinks.len()).filter(|at| kernel.kept.is_empty() && kernel.sinks[*at].varying).map(Slot::Sink);
     let slots: SmallVec<[Slot; 8]> = if here { sources.chain(sinks).collect() } else { SmallVec::new() };
     slots.into_iter().filter_map(move |slot| {
-        let first = kernel.stages.iter().position(|stage| stage.along.slots.contains(&slot))?;
+        let first = kernel.stages.iter().position(|stage| stage.row_pass.slots.contains(&slot))?;
         let ahead = first == 0 && stage > 0;
         (ahead || first > stage).then_some(Prefetched { slot, ahead })
     })
@@ -190,7 +191,7 @@ pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
                 continue;
             }
             let mut value = builder.load(OperandId(places[*slot]));
-            if graph.kind(*node) == Kind::Truth {
+            if graph.kind(*node) == Kind::Bool {
                 let zero = builder.number(0.0);
                 value = builder.unequal(value, zero);
             }
@@ -216,14 +217,14 @@ pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
             bindings.push(OperandBinding::Prefetch(prefetch));
             let name = slot_name(graph, kernel, slot);
             let name = if ahead { format!("{name} of the next rows") } else { format!("{name} ahead") };
-            operands.push(Operand { role: Role::Prefetch, dtype, layout: Layout::Cyclic, name });
+            operands.push(Operand { role: Role::Prefetch, dtype, layout: Layout::BlockCyclic, name });
         }
     }
     let mut strips = strips.into_iter();
     for (slot, node) in &pass.stores {
         let Slot::Reduction(at) = pass.slots[*slot] else { continue };
         let reduction = stage.reductions[at].reduction;
-        let combine = combine_of(reduction);
+        let combine = operator_of(reduction);
         let operand = OperandId(*slot as u32);
         let mut values: Vec<Value> =
             bodies.iter().map(|values| number_of(&mut builder, graph, *node, values)).collect();
@@ -247,7 +248,7 @@ pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
 fn number_of(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &FxHashMap<NodeId, Value>) -> Value {
     match graph.kind(node) {
         Kind::Number => values[&node],
-        Kind::Truth => {
+        Kind::Bool => {
             let (one, zero) = (builder.number(1.0), builder.number(0.0));
             builder.select(values[&node], one, zero)
         }
@@ -255,19 +256,19 @@ fn number_of(builder: &mut LaneBuilder, graph: &Graph, node: NodeId, values: &Fx
 }
 
 /// How a reduction takes in elements. (A mean is a sum until the row is over.)
-pub(crate) fn combine_of(reduction: Reduction) -> Combine {
+pub(crate) fn operator_of(reduction: Reduction) -> ReductionOperator {
     match reduction {
-        Reduction::Max => Combine::Max,
-        Reduction::Min => Combine::Min,
+        Reduction::Max => ReductionOperator::Max,
+        Reduction::Min => ReductionOperator::Min,
         Reduction::Sum | Reduction::Mean | Reduction::SumHigh | Reduction::SumLow | Reduction::SparsemaxTau => {
-            Combine::Sum
+            ReductionOperator::Sum
         }
     }
 }
 
 /// Two passes over strips of an accumulator: the first fills one with the identity, the second combines one with another and
 /// writes it over the first.
-pub(crate) fn strip_passes(combine: Combine, builder: impl Fn() -> LaneBuilder) -> [Pass; 2] {
+pub(crate) fn strip_passes(combine: ReductionOperator, builder: impl Fn() -> LaneBuilder) -> [Pass; 2] {
     let pass = |name: &str, roles: &[(Role, &str)], builder: LaneBuilder| {
         let dtype = builder.dtype();
         let operand = |(role, name): &(Role, &str)| {
@@ -288,12 +289,12 @@ pub(crate) fn strip_passes(combine: Combine, builder: impl Fn() -> LaneBuilder) 
     [pass("fill", &[(Role::Write, "strip")], filling), pass("combine", &both, combining)]
 }
 
-/// [`Combine::apply`] in lane ops.
-fn combine_strip(builder: &mut LaneBuilder, combine: Combine, strip: Value, value: Value) -> Value {
+/// [`ReductionOperator::apply`] in lane ops.
+fn combine_strip(builder: &mut LaneBuilder, combine: ReductionOperator, strip: Value, value: Value) -> Value {
     let taken = match combine {
-        Combine::Sum => return builder.add(strip, value),
-        Combine::Max => builder.apply(LaneOp::Max, &[strip, value]),
-        Combine::Min => builder.apply(LaneOp::Min, &[strip, value]),
+        ReductionOperator::Sum => return builder.add(strip, value),
+        ReductionOperator::Max => builder.apply(LaneOp::Max, &[strip, value]),
+        ReductionOperator::Min => builder.apply(LaneOp::Min, &[strip, value]),
     };
     let nan = builder.unequal(strip, strip);
     builder.select(nan, strip, taken)

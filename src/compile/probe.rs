@@ -87,9 +87,9 @@ fn run(pass: &Pass, code: &dyn Code, memory: &mut [Vec<u8>], size: usize) {
 fn reach(operand: &Operand) -> usize {
     match (operand.role, operand.layout) {
         (Role::Accumulate | Role::Prefetch, _) | (_, Layout::Broadcast) => 1,
-        (_, Layout::Contiguous | Layout::Streamed) => SPAN,
+        (_, Layout::Contiguous | Layout::NonTemporal) => SPAN,
         (_, Layout::Strided) => STEP * SPAN,
-        (_, Layout::Cyclic) => CYCLE * SPAN,
+        (_, Layout::BlockCyclic) => CYCLE * SPAN,
     }
 }
 

@@ -111,7 +111,7 @@ impl CompiledPlan {
 /// A pass of a kernel.
 pub(crate) fn pass_of(kernel: &KernelPlan, stage: usize, position: Position) -> &PassPlan {
     match position {
-        Position::Row => &kernel.stages[stage].along,
-        Position::PerRow => &kernel.stages[stage].across,
+        Position::Row => &kernel.stages[stage].row_pass,
+        Position::PerRow => &kernel.stages[stage].per_row_pass,
     }
 }

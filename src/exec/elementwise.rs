@@ -4,7 +4,7 @@
 //! which the code walks itself; what is left is walked here.
 
 use super::compiled::{CompiledPlan, Layouts, Position};
-use super::operands::{self, AlignedOperand, Dimension, Nest};
+use super::operands::{self, AlignedOperand, Dimension, LoopNest};
 use super::scratch::round_up;
 use super::threads::Threads;
 use crate::codegen::Code;
@@ -24,7 +24,7 @@ const LONG_SPAN: usize = 16;
 pub(crate) struct ElementwiseLoops {
     code: Arc<dyn Code>,
     /// The dimensions; the last is the span.
-    nest: Nest,
+    nest: LoopNest,
     /// How many threads share them.
     parts: usize,
     /// Bytes of scratch that one thread needs.
@@ -43,7 +43,7 @@ pub(crate) fn bind(
 ) -> Option<(ElementwiseLoops, SmallVec<[usize; 8]>)> {
     let plan = &compiled.plan.kernels[kernel];
     let place = |slot: &Slot| operand_of(plan, *slot);
-    let slots = &plan.stages[0].along.slots;
+    let slots = &plan.stages[0].row_pass.slots;
     let own: SmallVec<[AlignedOperand; 8]> = slots.iter().map(|slot| aligned[place(slot)]).collect();
     let leader = slots.iter().position(|slot| matches!(slot, Slot::Sink(_)));
     let mut nest = operands::nest(&plan.domain, sizes, 0..plan.domain.len(), &own, leader)?;
@@ -85,7 +85,7 @@ fn operand_of(plan: &KernelPlan, slot: Slot) -> usize {
 }
 
 /// Swaps a very short span for a longer dimension.
-fn lengthen_span(nest: &mut Nest) {
+fn lengthen_span(nest: &mut LoopNest) {
     let last = nest.len() - 1;
     if nest[last].length >= SHORT_SPAN {
         return;

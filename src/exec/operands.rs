@@ -51,7 +51,7 @@ pub(crate) struct Dimension {
 }
 
 /// A loop nest over some dimensions of a domain, outermost first, merged as far as strides allow.
-pub(crate) type Nest = SmallVec<[Dimension; 2]>;
+pub(crate) type LoopNest = SmallVec<[Dimension; 2]>;
 
 /// The nest of the domain's dimensions `axes`, walked in the order of `leader`'s memory. `None` if one has length 0.
 pub(crate) fn nest(
@@ -60,8 +60,8 @@ pub(crate) fn nest(
     axes: impl Iterator<Item = usize>,
     operands: &[AlignedOperand],
     leader: Option<usize>,
-) -> Option<Nest> {
-    let mut nest: Nest = SmallVec::new();
+) -> Option<LoopNest> {
+    let mut nest: LoopNest = SmallVec::new();
     for axis in axes {
         let length = domain[axis].resolve(sizes);
         match length {
@@ -80,7 +80,7 @@ pub(crate) fn nest(
 }
 
 /// Merges neighbours of which every operand's outer step is the inner dimension's whole reach.
-pub(crate) fn merge(nest: &mut Nest) {
+pub(crate) fn merge(nest: &mut LoopNest) {
     let mut at = nest.len();
     while at >= 2 {
         at -= 1;

@@ -4,7 +4,7 @@
 //! fused and unfused execution simplify different programs and must agree. Folding evaluates the op's own meaning in the
 //! program's dtype, so a folded constant is what a backend would have computed.
 
-use super::op::{Combine, LaneKind, LaneOp};
+use super::op::{LaneKind, LaneOp, ReductionOperator};
 use super::program::{Instruction, LaneProgram, OperandId, Shift, Value};
 use crate::array::Dtype;
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -87,7 +87,7 @@ impl LaneBuilder {
     }
 
     /// Takes a float into an accumulator.
-    pub fn accumulate(&mut self, operand: OperandId, combine: Combine, value: Value) {
+    pub fn accumulate(&mut self, operand: OperandId, combine: ReductionOperator, value: Value) {
         self.sinks.push(Instruction::Accumulate { operand, combine, value });
     }
 

@@ -17,7 +17,7 @@ mod verify;
 
 pub use builder::LaneBuilder;
 pub use fission::{MOST_SCRATCH, Part, PartOperand, Split, split};
-pub use op::{Combine, Lane, LaneBits, LaneKind, LaneOp, LaneVisitor};
+pub use op::{Lane, LaneBits, LaneKind, LaneOp, LaneVisitor, ReductionOperator};
 pub use pass::{Layout, Operand, OperandArgument, Pass, Role};
 pub use program::{Instruction, LaneProgram, OperandId, Shift, Value};
 pub use summation_order::{

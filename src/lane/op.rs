@@ -318,7 +318,7 @@ impl LaneOp {
 
 /// How an accumulator takes in one more value, lane by lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Combine {
+pub enum ReductionOperator {
     /// accumulator + value; starts at +0, so that no sum is −0.
     Sum,
     /// The larger; a NaN stays. Starts at −inf.
@@ -327,22 +327,22 @@ pub enum Combine {
     Min,
 }
 
-impl Combine {
+impl ReductionOperator {
     /// The name in listings.
     pub fn name(self) -> &'static str {
         match self {
-            Combine::Sum => "sum",
-            Combine::Max => "max",
-            Combine::Min => "min",
+            ReductionOperator::Sum => "sum",
+            ReductionOperator::Max => "max",
+            ReductionOperator::Min => "min",
         }
     }
 
     /// What a fresh accumulator holds: combining with it gives the value itself (of a sum, −0 gives +0).
     pub fn identity<L: Lane>(self) -> L {
         match self {
-            Combine::Sum => L::round_from(0.0),
-            Combine::Max => L::round_from(f64::NEG_INFINITY),
-            Combine::Min => L::round_from(f64::INFINITY),
+            ReductionOperator::Sum => L::round_from(0.0),
+            ReductionOperator::Max => L::round_from(f64::NEG_INFINITY),
+            ReductionOperator::Min => L::round_from(f64::INFINITY),
         }
     }
 
@@ -351,15 +351,15 @@ impl Combine {
     #[allow(clippy::eq_op)]
     pub fn apply<L: Lane>(self, accumulator: L, value: L) -> L {
         match self {
-            Combine::Sum => accumulator + value,
-            Combine::Max => {
+            ReductionOperator::Sum => accumulator + value,
+            ReductionOperator::Max => {
                 if accumulator != accumulator || accumulator > value {
                     accumulator
                 } else {
                     value
                 }
             }
-            Combine::Min => {
+            ReductionOperator::Min => {
                 if accumulator != accumulator || accumulator < value {
                     accumulator
                 } else {

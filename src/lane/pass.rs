@@ -5,7 +5,7 @@
 //! scratch, threads) is the business of `exec`.
 //!
 //! An accumulator has [`ACCUMULATOR_LANES`] lanes whatever the machine: element `i` of the span goes to lane
-//! `i mod ACCUMULATOR_LANES`, in ascending order of `i`, starting from [`super::Combine::identity`] at the beginning of
+//! `i mod ACCUMULATOR_LANES`, in ascending order of `i`, starting from [`super::ReductionOperator::identity`] at the beginning of
 //! each span. At the end of each span the lanes are combined by one fixed tree, [`super::combine_lanes`], and the **one
 //! element** that comes out is written to the accumulator's pointer, which then steps by its outer stride. So the bits
 //! of a reduction do not depend on the width of vectors.
@@ -40,9 +40,9 @@ pub enum Layout {
     Strided,
     /// Every fourth group of [`ACCUMULATOR_LANES`] elements of a contiguous array (block-cyclic). Four such operands, a group
     /// apart, are one array that four bodies of a loop go through side by side, from one end to the other.
-    Cyclic,
+    BlockCyclic,
     /// Contiguous, and more than caches hold, so that what is stored may go past them; only for operands that are written.
-    Streamed,
+    NonTemporal,
 }
 
 impl Layout {
@@ -51,13 +51,13 @@ impl Layout {
     ///
     /// ```
     /// use fuselet::lane::Layout;
-    /// assert_eq!([0, 31, 32, 64].map(|index| Layout::Cyclic.place(index)), [0, 31, 128, 256]);
+    /// assert_eq!([0, 31, 32, 64].map(|index| Layout::BlockCyclic.place(index)), [0, 31, 128, 256]);
     /// ```
     pub fn place(self, index: usize) -> usize {
         match self {
-            Layout::Contiguous | Layout::Streamed | Layout::Strided => index,
+            Layout::Contiguous | Layout::NonTemporal | Layout::Strided => index,
             Layout::Broadcast => 0,
-            Layout::Cyclic => index + (CYCLE - 1) * (index - index % ACCUMULATOR_LANES),
+            Layout::BlockCyclic => index + (CYCLE - 1) * (index - index % ACCUMULATOR_LANES),
         }
     }
 }

@@ -21,8 +21,8 @@ impl fmt::Display for Pass {
                 (_, Layout::Contiguous) => "contiguous",
                 (_, Layout::Broadcast) => "broadcast",
                 (_, Layout::Strided) => "strided",
-                (_, Layout::Cyclic) => "cyclic",
-                (_, Layout::Streamed) => "streamed",
+                (_, Layout::BlockCyclic) => "block-cyclic",
+                (_, Layout::NonTemporal) => "non-temporal",
             };
             write!(formatter, "{}: {layout}", operand.name)?;
         }

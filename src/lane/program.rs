@@ -1,6 +1,6 @@
 //! The lane program: straight-line SSA, one lane of the result from one lane of the operands.
 
-use super::op::{Combine, LaneKind, LaneOp};
+use super::op::{LaneKind, LaneOp, ReductionOperator};
 use crate::array::Dtype;
 use std::hash::{Hash, Hasher};
 
@@ -88,7 +88,7 @@ pub enum Instruction {
         /// Which.
         operand: OperandId,
         /// How.
-        combine: Combine,
+        combine: ReductionOperator,
         /// What.
         value: Value,
     },

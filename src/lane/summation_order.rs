@@ -7,15 +7,15 @@
 //! [`combine_lanes`], and chunks add up in float64 in ascending order. All of it depends on the row's length alone, not on the
 //! machine, the threads, or how the row lies in memory.
 
-use super::op::{Combine, Lane};
+use super::op::{Lane, ReductionOperator};
 
 /// How many lanes an accumulator has, whatever the machine.
 pub const ACCUMULATOR_LANES: usize = 32;
 
 /// The tree that combines the lanes of an accumulator: lane `l` takes in lane `l + 16` (for `l` below 16), then `l + 8`
-/// (below 8), `l + 4`, `l + 2`, `l + 1`; lane 0 is the result. Every step is [`Combine::apply`] in the lanes' own
+/// (below 8), `l + 4`, `l + 2`, `l + 1`; lane 0 is the result. Every step is [`ReductionOperator::apply`] in the lanes' own
 /// precision, the lower lane being the accumulator.
-pub fn combine_lanes<L: Lane>(combine: Combine, mut lanes: [L; ACCUMULATOR_LANES]) -> L {
+pub fn combine_lanes<L: Lane>(combine: ReductionOperator, mut lanes: [L; ACCUMULATOR_LANES]) -> L {
     let mut width = ACCUMULATOR_LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -26,7 +26,7 @@ pub fn combine_lanes<L: Lane>(combine: Combine, mut lanes: [L; ACCUMULATOR_LANES
     lanes[0]
 }
 
-/// How many bodies of a loop share a row, a group of [`ACCUMULATOR_LANES`] each in turns (see [`super::Layout::Cyclic`]).
+/// How many bodies of a loop share a row, a group of [`ACCUMULATOR_LANES`] each in turns (see [`super::Layout::BlockCyclic`]).
 pub const CYCLE: usize = 4;
 
 /// Elements that [`CYCLE`] bodies do in turns of the lanes of an accumulator.

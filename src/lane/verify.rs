@@ -8,7 +8,7 @@
 //! 5. Loads name operands that are read; each written operand is stored exactly once, each accumulator taken into
 //!    exactly once, and never the other way round.
 //! 6. Every operand has the program's dtype; a written operand is not broadcast; an accumulator is contiguous; what is only
-//!    prefetched is cyclic, and no instruction names it.
+//!    prefetched is block-cyclic, and no instruction names it.
 
 use super::op::LaneKind;
 use super::pass::{Layout, Pass, Role};
@@ -93,12 +93,12 @@ impl Pass {
                 return fail(place(), format!("is written {} times instead of once", uses[index]));
             }
             match (operand.role, operand.layout) {
-                (Role::Prefetch, Layout::Contiguous | Layout::Broadcast | Layout::Strided | Layout::Streamed) => {
-                    return fail(place(), "is prefetched, but not cyclic".to_owned());
+                (Role::Prefetch, Layout::Contiguous | Layout::Broadcast | Layout::Strided | Layout::NonTemporal) => {
+                    return fail(place(), "is prefetched, but not block-cyclic".to_owned());
                 }
-                (Role::Read, Layout::Streamed) => return fail(place(), "is read, but streamed".to_owned()),
+                (Role::Read, Layout::NonTemporal) => return fail(place(), "is read, but non-temporal".to_owned()),
                 (Role::Write, Layout::Broadcast) => return fail(place(), "is written, but broadcast".to_owned()),
-                (Role::Accumulate, Layout::Broadcast | Layout::Strided | Layout::Cyclic | Layout::Streamed) => {
+                (Role::Accumulate, Layout::Broadcast | Layout::Strided | Layout::BlockCyclic | Layout::NonTemporal) => {
                     return fail(place(), "is an accumulator, but not contiguous".to_owned());
                 }
                 _ => {}

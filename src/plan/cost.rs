@@ -27,5 +27,5 @@ pub(crate) fn node_cost(node: &Node) -> usize {
 
 /// Roughly how many lane ops a kernel does for each element of its domain.
 pub(crate) fn kernel_work(graph: &Graph, kernel: &KernelPlan) -> usize {
-    kernel.stages.iter().flat_map(|stage| &stage.along.nodes).map(|node| node_cost(graph.node(*node))).sum()
+    kernel.stages.iter().flat_map(|stage| &stage.row_pass.nodes).map(|node| node_cost(graph.node(*node))).sum()
 }

@@ -5,7 +5,7 @@ use std::fmt;
 /// One decision of the fuser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Note {
+pub enum FusionDecision {
     /// Two row kernels, because they reduce the same array over different axes.
     DifferentAxes {
         /// The earlier kernel.
@@ -66,31 +66,31 @@ pub enum Note {
     },
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for FusionDecision {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Note::DifferentAxes { before, after, before_axes, after_axes } => write!(
+            FusionDecision::DifferentAxes { before, after, before_axes, after_axes } => write!(
                 formatter,
                 "`{after}` is a kernel of its own: it reduces axes {after_axes:?}, `{before}` axes {before_axes:?}"
             ),
-            Note::ThroughOtherAxes { before, after } => write!(
+            FusionDecision::ThroughOtherAxes { before, after } => write!(
                 formatter,
                 "`{after}` is a kernel of its own: it depends on `{before}` through a reduction over other axes"
             ),
-            Note::DifferentShapes { before, after } => {
+            FusionDecision::DifferentShapes { before, after } => {
                 write!(formatter, "`{after}` is a kernel of its own: its shape differs from `{before}`'s")
             }
-            Note::Unfused { kernel } => write!(formatter, "`{kernel}` is a kernel of its own: fusion is off"),
-            Note::KeptBetweenKernels { value, cost } => {
+            FusionDecision::Unfused { kernel } => write!(formatter, "`{kernel}` is a kernel of its own: fusion is off"),
+            FusionDecision::KeptBetweenKernels { value, cost } => {
                 write!(formatter, "`{value}` goes through memory between kernels: about {cost} ops to compute again")
             }
-            Note::RecomputedBetweenKernels { value, cost } => {
+            FusionDecision::RecomputedBetweenKernels { value, cost } => {
                 write!(formatter, "`{value}` is computed again in a later kernel: only about {cost} ops")
             }
-            Note::KeptInRow { value, cost } => {
+            FusionDecision::KeptInRow { value, cost } => {
                 write!(formatter, "`{value}` is kept in a row buffer between passes: about {cost} ops to compute again")
             }
-            Note::RecomputedInRow { value, cost } => {
+            FusionDecision::RecomputedInRow { value, cost } => {
                 write!(formatter, "`{value}` is computed again in the next pass over the row: only about {cost} ops")
             }
         }

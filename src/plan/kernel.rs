@@ -11,7 +11,7 @@
 //!
 //! Values that cross stages live in scratch: *kept* values along the row (row buffers), *scalars* once a row.
 
-use super::decision::Note;
+use super::decision::FusionDecision;
 use fuselet_ir::{Graph, Half, NodeId, Reduction};
 
 /// The length of one dimension, to be looked up in the sizes of a call.
@@ -131,11 +131,11 @@ pub struct StageReduction {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stage {
     /// The pass along the row, or along the domain of an elementwise kernel.
-    pub along: PassPlan,
+    pub row_pass: PassPlan,
     /// The reductions it computes.
     pub reductions: Vec<StageReduction>,
     /// The pass across rows that follows.
-    pub across: PassPlan,
+    pub per_row_pass: PassPlan,
 }
 
 /// A kernel: loops over one domain.
@@ -205,5 +205,5 @@ pub struct Plan {
     /// `in_place[output][input]`: whether the output may be the very array of the input.
     pub in_place: Vec<Vec<bool>>,
     /// Why the plan is as it is.
-    pub notes: Vec<Note>,
+    pub decisions: Vec<FusionDecision>,
 }

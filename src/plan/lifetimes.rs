@@ -75,7 +75,7 @@ fn positions<'a>(
         .flat_map(|(at, kernel)| {
             kernel.stages.iter().enumerate().flat_map(move |(number, stage)| {
                 // The pass across comes after the pass along.
-                [(2 * number, &stage.along), (2 * number + 1, &stage.across)]
+                [(2 * number, &stage.row_pass), (2 * number + 1, &stage.per_row_pass)]
                     .map(|(place, pass)| (at, kernel, place, pass))
             })
         })

@@ -15,6 +15,6 @@ mod sink;
 mod stages;
 
 pub(crate) use cost::{kernel_work, node_cost};
-pub use decision::Note;
+pub use decision::FusionDecision;
 pub use kernel::{Buffer, Extent, KernelPlan, PassPlan, Plan, Sink, Slot, Source, Stage, StageReduction, Temporary};
 pub use planner::{Fusion, plan};

@@ -7,7 +7,7 @@
 //! ones are recomputed.
 
 use super::cost::{KEEP_COST, node_cost};
-use super::decision::Note;
+use super::decision::FusionDecision;
 use super::kernel::{Buffer, Extent, KernelPlan, Plan, Source, Temporary};
 use super::nodes::NodeSet;
 use super::stages::{self, Draft};
@@ -182,22 +182,22 @@ impl Partition<'_> {
                 if reduction || (fits && cost >= KEEP_COST) {
                     let buffer = self.written_by(id, &mut sinks[group]);
                     if !reduction {
-                        self.plan.notes.push(Note::KeptBetweenKernels { value: self.describe(id), cost });
+                        self.plan.decisions.push(FusionDecision::KeptBetweenKernels { value: self.describe(id), cost });
                     }
                     sources.push(self.source(id, buffer, Vec::new(), &draft));
                     continue;
                 }
-                self.plan.notes.push(Note::RecomputedBetweenKernels { value: self.describe(id), cost });
+                self.plan.decisions.push(FusionDecision::RecomputedBetweenKernels { value: self.describe(id), cost });
             }
             inside.insert(id);
             stack.extend(self.graph.node(id).arguments());
         }
         sources.sort_by_key(|source| source.node);
         let name = self.kernel_name(&inside, &draft);
-        let mut notes = Vec::new();
+        let mut decisions = Vec::new();
         let dimensions = |shape: &[usize]| self.dimensions(shape);
-        let kernel = stages::build(self.graph, self.shapes, draft, inside, sources, name, dimensions, &mut notes);
-        self.plan.notes.append(&mut notes);
+        let kernel = stages::build(self.graph, self.shapes, draft, inside, sources, name, dimensions, &mut decisions);
+        self.plan.decisions.append(&mut decisions);
         kernel
     }
 
@@ -284,18 +284,20 @@ impl Partition<'_> {
         for pair in kernels.windows(2) {
             let [before, after] = pair else { continue };
             let note = match (before.is_row(), after.is_row()) {
-                (true, true) if before.domain == after.domain && before.axes != after.axes => Note::DifferentAxes {
-                    before: before.name.clone(),
-                    after: after.name.clone(),
-                    before_axes: before.axes.clone(),
-                    after_axes: after.axes.clone(),
-                },
-                (true, true) if before.domain == after.domain => {
-                    Note::ThroughOtherAxes { before: before.name.clone(), after: after.name.clone() }
+                (true, true) if before.domain == after.domain && before.axes != after.axes => {
+                    FusionDecision::DifferentAxes {
+                        before: before.name.clone(),
+                        after: after.name.clone(),
+                        before_axes: before.axes.clone(),
+                        after_axes: after.axes.clone(),
+                    }
                 }
-                _ => Note::DifferentShapes { before: before.name.clone(), after: after.name.clone() },
+                (true, true) if before.domain == after.domain => {
+                    FusionDecision::ThroughOtherAxes { before: before.name.clone(), after: after.name.clone() }
+                }
+                _ => FusionDecision::DifferentShapes { before: before.name.clone(), after: after.name.clone() },
             };
-            self.plan.notes.push(note);
+            self.plan.decisions.push(note);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From a graph to a plan: the order of the steps, and unfused execution as a choice of other steps.
 
-use super::decision::Note;
+use super::decision::FusionDecision;
 use super::kernel::{Buffer, Extent, Plan, Temporary};
 use super::lifetimes::{in_place_table, share_slots};
 use super::partition::{Leaf, Partition};
@@ -44,7 +44,7 @@ pub fn plan(
         temporaries: Vec::new(),
         outputs: sunk.outputs().iter().map(|output| dimensions(output.node)).collect(),
         in_place: Vec::new(),
-        notes: Vec::new(),
+        decisions: Vec::new(),
         graph: Graph::new(),
     };
     let mut leaves = cut_leaves(&sunk, |node| match node {
@@ -73,7 +73,7 @@ pub fn plan(
                 partition.region(&own, &leaves);
                 for at in first.max(1)..partition.plan.kernels.len() {
                     let kernel = partition.plan.kernels[at].name.clone();
-                    partition.plan.notes.push(Note::Unfused { kernel });
+                    partition.plan.decisions.push(FusionDecision::Unfused { kernel });
                 }
                 leaves.extend(cut_chain(&sunk, id, own[0].1));
             }
@@ -85,7 +85,7 @@ pub fn plan(
     }
     share_slots(&mut plan);
     plan.in_place = in_place_table(&plan, &sunk, &shapes, inputs);
-    plan.notes.dedup();
+    plan.decisions.dedup();
     plan.graph = sunk;
     Ok(plan)
 }
@@ -115,7 +115,7 @@ fn unfused_arrays(graph: &Graph) -> Vec<bool> {
             Some(label) => stack.extend(&label.arguments),
             None => stack.extend(node.arguments()),
         }
-        // A half is a view, and truth values are not arrays.
+        // A half is a view, and bools are not arrays.
         arrays[id.index()] = !matches!(node, Node::Half { .. }) && graph.kind(id) == fuselet_ir::Kind::Number;
     }
     arrays

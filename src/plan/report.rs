@@ -41,20 +41,20 @@ impl fmt::Display for Plan {
                     let reductions: Vec<&str> = stage.reductions.iter().map(|r| r.reduction.name()).collect();
                     let reductions =
                         if reductions.is_empty() { String::new() } else { format!(" → {}", reductions.join(", ")) };
-                    if !stage.along.is_empty() {
+                    if !stage.row_pass.is_empty() {
                         writeln!(
                             formatter,
                             "    stage {number}: {} ops along the row{reductions}",
-                            stage.along.nodes.len()
+                            stage.row_pass.nodes.len()
                         )?;
                     }
-                    if !stage.across.is_empty() {
-                        writeln!(formatter, "    stage {number}: {} ops once a row", stage.across.nodes.len())?;
+                    if !stage.per_row_pass.is_empty() {
+                        writeln!(formatter, "    stage {number}: {} ops once a row", stage.per_row_pass.nodes.len())?;
                     }
                 }
             }
         }
-        for note in &self.notes {
+        for note in &self.decisions {
             writeln!(formatter, "  {note}")?;
         }
         Ok(())
@@ -66,7 +66,7 @@ impl KernelPlan {
     pub fn pass_count(&self) -> usize {
         self.stages
             .iter()
-            .map(|stage| usize::from(!stage.along.is_empty()) + usize::from(!stage.across.is_empty()))
+            .map(|stage| usize::from(!stage.row_pass.is_empty()) + usize::from(!stage.per_row_pass.is_empty()))
             .sum()
     }
 }

@@ -6,7 +6,7 @@
 //! report says so.
 
 use super::cost::{KEEP_COST, node_cost};
-use super::decision::Note;
+use super::decision::FusionDecision;
 use super::kernel::{Buffer, Extent, KernelPlan, PassPlan, Sink, Slot, Source, Stage, StageReduction};
 use super::nodes::NodeSet;
 use fuselet_ir::shape::Shape;
@@ -66,7 +66,7 @@ pub(super) fn build(
     sources: Vec<Source>,
     name: String,
     dimensions: impl Fn(&[usize]) -> Vec<Extent>,
-    notes: &mut Vec<Note>,
+    decisions: &mut Vec<FusionDecision>,
 ) -> KernelPlan {
     let sinks = plan_sinks(&draft, shapes);
     let mut source_places = vec![None; graph.nodes().len()];
@@ -117,29 +117,29 @@ pub(super) fn build(
     // From the last pass to the first, since a pass asks earlier ones to keep what it needs.
     let mut stages: Vec<Stage> = vec![Stage::default(); count];
     for index in (0..count).rev() {
-        stages[index].along = builder.pass(&builder.along[index].clone(), index, true, notes);
+        stages[index].row_pass = builder.pass(&builder.along[index].clone(), index, true, decisions);
     }
     for (index, stage) in stages.iter_mut().enumerate() {
-        stage.across = builder.pass(&builder.across[index].clone(), index, false, notes);
+        stage.per_row_pass = builder.pass(&builder.across[index].clone(), index, false, decisions);
     }
     // Stores: now that all kept values and scalars are known.
     for (index, stage) in stages.iter_mut().enumerate() {
         for (at, sink) in sinks.iter().enumerate() {
             let sink_stage = builder.stage_of(sink.node);
             if sink.varying && sink_stage == index {
-                store(&mut stage.along, Slot::Sink(at), sink.node);
+                store(&mut stage.row_pass, Slot::Sink(at), sink.node);
             } else if !sink.varying && sink_stage.saturating_sub(1) == index {
-                store(&mut stage.across, Slot::Sink(at), sink.node);
+                store(&mut stage.per_row_pass, Slot::Sink(at), sink.node);
             }
         }
         for (at, node) in builder.kept.iter().enumerate() {
             if builder.stage_of(*node) == index {
-                store(&mut stage.along, Slot::Keep(at), *node);
+                store(&mut stage.row_pass, Slot::Keep(at), *node);
             }
         }
         for (at, node) in builder.scalars.iter().enumerate() {
             if !builder.reductions.contains(*node) && builder.stage_of(*node) == index + 1 {
-                store(&mut stage.across, Slot::SetScalar(at), *node);
+                store(&mut stage.per_row_pass, Slot::SetScalar(at), *node);
             }
         }
         for &id in &draft.reductions {
@@ -151,7 +151,7 @@ pub(super) fn build(
             let kept = needs_whole_row(graph, id)
                 .then(|| builder.kept.iter().position(|kept| kept == argument).expect("whole rows are kept"));
             if kept.is_none() {
-                store(&mut stage.along, Slot::Reduction(stage.reductions.len()), *argument);
+                store(&mut stage.row_pass, Slot::Reduction(stage.reductions.len()), *argument);
             }
             stage.reductions.push(StageReduction {
                 node: id,
@@ -215,7 +215,7 @@ impl Builder<'_> {
     }
 
     /// What a pass of stage `index` loads and computes for its roots.
-    fn pass(&mut self, roots: &NodeSet, index: usize, along: bool, notes: &mut Vec<Note>) -> PassPlan {
+    fn pass(&mut self, roots: &NodeSet, index: usize, along: bool, decisions: &mut Vec<FusionDecision>) -> PassPlan {
         let mut loads: Vec<(NodeId, Slot)> = Vec::new();
         let mut nodes = NodeSet::of(self.graph);
         let mut met = NodeSet::of(self.graph);
@@ -250,13 +250,13 @@ impl Builder<'_> {
                     let fresh = !self.kept.contains(&id);
                     let kept = self.keep(id);
                     if fresh {
-                        notes.push(Note::KeptInRow { value: describe(self.graph, id), cost });
+                        decisions.push(FusionDecision::KeptInRow { value: describe(self.graph, id), cost });
                     }
                     loads.push((id, Slot::Kept(kept)));
                     continue;
                 }
                 if cost > 0 {
-                    notes.push(Note::RecomputedInRow { value: describe(self.graph, id), cost });
+                    decisions.push(FusionDecision::RecomputedInRow { value: describe(self.graph, id), cost });
                 }
             }
             nodes.insert(id);

@@ -3,9 +3,9 @@
 use super::judge::{Case, Lay, Writer};
 use super::values::{DTYPES, bits, core_specials};
 use fuselet::codegen::Backend;
-use fuselet::lane::{Combine, LaneOp, Layout};
+use fuselet::lane::{LaneOp, Layout, ReductionOperator};
 
-const COMBINES: [Combine; 3] = [Combine::Sum, Combine::Max, Combine::Min];
+const COMBINES: [ReductionOperator; 3] = [ReductionOperator::Sum, ReductionOperator::Max, ReductionOperator::Min];
 
 pub fn every_combination_at_every_length(backend: &dyn Backend) {
     for dtype in DTYPES {
@@ -59,8 +59,8 @@ pub fn rows_with_outer_strides(backend: &dyn Backend) {
         let x = writer.load(Layout::Contiguous);
         let shift = writer.load(Layout::Broadcast);
         let difference = writer.apply(LaneOp::Sub, &[x, shift]);
-        writer.accumulate(Combine::Sum, difference);
-        writer.accumulate(Combine::Max, difference);
+        writer.accumulate(ReductionOperator::Sum, difference);
+        writer.accumulate(ReductionOperator::Max, difference);
         let pass = writer.finish("rows");
         for span in [0, 1, 5, 16, 31, 32, 33, 128, 600] {
             for outer in [0, 1, 2, 7, 8, 13, 16, 17, 32, 41] {
@@ -109,10 +109,10 @@ pub fn several_accumulators_beside_stores(backend: &dyn Backend) {
         let product = writer.apply(LaneOp::Mul, &[x, y]);
         let least = writer.apply(LaneOp::Min, &[x, y]);
         writer.store(Layout::Contiguous, product);
-        writer.accumulate(Combine::Sum, x);
-        writer.accumulate(Combine::Max, product);
-        writer.accumulate(Combine::Min, product);
-        writer.accumulate(Combine::Sum, least);
+        writer.accumulate(ReductionOperator::Sum, x);
+        writer.accumulate(ReductionOperator::Max, product);
+        writer.accumulate(ReductionOperator::Min, product);
+        writer.accumulate(ReductionOperator::Sum, least);
         let sum = writer.apply(LaneOp::Add, &[product, least]);
         writer.store(Layout::Strided, sum);
         let pass = writer.finish("sinks");

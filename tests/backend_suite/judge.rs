@@ -4,8 +4,8 @@ use super::values::{Random, is_nan};
 use fuselet::array::Dtype;
 use fuselet::codegen::{Backend, SCRATCH_ALIGNMENT};
 use fuselet::lane::{
-    ACCUMULATOR_LANES, Combine, Instruction, Lane, LaneKind, LaneOp, LaneProgram, Layout, Operand, OperandArgument,
-    OperandId, Pass, Role, Shift, Value, combine_lanes,
+    ACCUMULATOR_LANES, Instruction, Lane, LaneKind, LaneOp, LaneProgram, Layout, Operand, OperandArgument, OperandId,
+    Pass, ReductionOperator, Role, Shift, Value, combine_lanes,
 };
 use std::ops::Range;
 
@@ -123,7 +123,7 @@ impl Case {
 
     fn step(&self, operand: usize, view: &View) -> isize {
         match self.pass.operands[operand].layout {
-            Layout::Contiguous | Layout::Cyclic | Layout::Streamed => self.pass.program.dtype.size() as isize,
+            Layout::Contiguous | Layout::BlockCyclic | Layout::NonTemporal => self.pass.program.dtype.size() as isize,
             Layout::Broadcast => 0,
             Layout::Strided => view.stride,
         }
@@ -166,7 +166,7 @@ impl Case {
     pub fn judge(&mut self) {
         let program = self.pass.program.clone();
         for o in 0..self.outer {
-            let mut accumulators: Vec<(OperandId, Combine, [u64; ACCUMULATOR_LANES])> = Vec::new();
+            let mut accumulators: Vec<(OperandId, ReductionOperator, [u64; ACCUMULATOR_LANES])> = Vec::new();
             for instruction in &program.instructions {
                 if let Instruction::Accumulate { operand, combine, .. } = instruction {
                     accumulators.push((*operand, *combine, [identity(program.dtype, *combine); ACCUMULATOR_LANES]));
@@ -187,7 +187,7 @@ impl Case {
         program: &LaneProgram,
         o: usize,
         i: usize,
-        accumulators: &mut [(OperandId, Combine, [u64; ACCUMULATOR_LANES])],
+        accumulators: &mut [(OperandId, ReductionOperator, [u64; ACCUMULATOR_LANES])],
     ) {
         let mut values = Vec::with_capacity(program.instructions.len());
         for instruction in &program.instructions {
@@ -310,21 +310,21 @@ fn shift(dtype: Dtype, direction: Shift, bits: u64, count: u8) -> u64 {
     }
 }
 
-fn identity(dtype: Dtype, combine: Combine) -> u64 {
+fn identity(dtype: Dtype, combine: ReductionOperator) -> u64 {
     match dtype {
         Dtype::F32 => u64::from(combine.identity::<f32>().to_bits()),
         _ => combine.identity::<f64>().to_bits(),
     }
 }
 
-fn take(dtype: Dtype, combine: Combine, lane: u64, value: u64) -> u64 {
+fn take(dtype: Dtype, combine: ReductionOperator, lane: u64, value: u64) -> u64 {
     match dtype {
         Dtype::F32 => u64::from(combine.apply(f32::from_bits(lane as u32), f32::from_bits(value as u32)).to_bits()),
         _ => combine.apply(f64::from_bits(lane), f64::from_bits(value)).to_bits(),
     }
 }
 
-fn tree(dtype: Dtype, combine: Combine, lanes: [u64; ACCUMULATOR_LANES]) -> u64 {
+fn tree(dtype: Dtype, combine: ReductionOperator, lanes: [u64; ACCUMULATOR_LANES]) -> u64 {
     match dtype {
         Dtype::F32 => u64::from(combine_lanes(combine, lanes.map(|bits| <f32 as Lane>::float(bits as u32))).to_bits()),
         _ => combine_lanes(combine, lanes.map(<f64 as Lane>::float)).to_bits(),
@@ -369,11 +369,11 @@ impl Writer {
 
     /// A new operand that is only prefetched.
     pub fn prefetch(&mut self) {
-        self.operand(Role::Prefetch, Layout::Cyclic);
+        self.operand(Role::Prefetch, Layout::BlockCyclic);
     }
 
     /// A value taken into a new accumulator. After all loads.
-    pub fn accumulate(&mut self, combine: Combine, value: Value) {
+    pub fn accumulate(&mut self, combine: ReductionOperator, value: Value) {
         let operand = self.operand(Role::Accumulate, Layout::Contiguous);
         self.push(Instruction::Accumulate { operand, combine, value });
     }

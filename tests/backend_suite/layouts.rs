@@ -4,7 +4,7 @@ use super::judge::{Case, Lay, Writer};
 use super::values::DTYPES;
 use fuselet::array::Dtype;
 use fuselet::codegen::Backend;
-use fuselet::lane::{ACCUMULATOR_LANES, Combine, LaneOp, Layout, Pass};
+use fuselet::lane::{ACCUMULATOR_LANES, LaneOp, Layout, Pass, ReductionOperator};
 
 /// `outputs` of a · b + c, a · b, (a · b + c) / a: enough for the last ones to be stored at different times.
 fn pass(dtype: Dtype, reads: [Layout; 3], writes: &[Layout]) -> Pass {
@@ -42,13 +42,13 @@ pub fn four_cyclic_bodies_that_share_an_array(backend: &dyn Backend) {
     for dtype in DTYPES {
         let mut writer = Writer::new(dtype);
         let factor = writer.load(Layout::Broadcast);
-        let loads = [(); 4].map(|()| writer.load(Layout::Cyclic));
+        let loads = [(); 4].map(|()| writer.load(Layout::BlockCyclic));
         let products = loads.map(|value| writer.apply(LaneOp::Mul, &[value, factor]));
-        products.iter().for_each(|product| writer.store(Layout::Cyclic, *product));
+        products.iter().for_each(|product| writer.store(Layout::BlockCyclic, *product));
         let pairs = [[0, 1], [2, 3]].map(|pair| writer.apply(LaneOp::Add, &pair.map(|at: usize| products[at])));
         let sum = writer.apply(LaneOp::Add, &pairs);
-        writer.accumulate(Combine::Sum, sum);
-        writer.accumulate(Combine::Max, sum);
+        writer.accumulate(ReductionOperator::Sum, sum);
+        writer.accumulate(ReductionOperator::Max, sum);
         writer.prefetch();
         let pass = writer.finish("bodies");
         for span in (1..=33).chain([64, 96, 128, 160, 224, 256]) {
@@ -77,11 +77,11 @@ pub fn every_mix_of_layouts(backend: &dyn Backend) {
             (Layout::Strided, -2 * size),
             (Layout::Strided, size + 1),
             (Layout::Strided, 0),
-            (Layout::Cyclic, 0),
+            (Layout::BlockCyclic, 0),
         ];
         let writes = [
             (C, 0),
-            (Layout::Cyclic, 0),
+            (Layout::BlockCyclic, 0),
             (Layout::Strided, 2 * size),
             (Layout::Strided, -size),
             (Layout::Strided, size + 3),
@@ -138,7 +138,7 @@ pub fn outer_dimension_with_strides_of_every_sign(backend: &dyn Backend) {
 /// Outputs that go past caches, at every place in a cache line, alone, with another and over an input; rows that are lines and rows
 /// that are not.
 pub fn outputs_past_caches(backend: &dyn Backend) {
-    const S: Layout = Layout::Streamed;
+    const S: Layout = Layout::NonTemporal;
     for dtype in DTYPES {
         let size = dtype.size() as isize;
         for outputs in [&[S] as &[Layout], &[S, C], &[C, S], &[S, S], &[S, Layout::Strided]] {
@@ -163,7 +163,7 @@ pub fn outputs_past_caches(backend: &dyn Backend) {
 pub fn in_place_of_each_operand(backend: &dyn Backend) {
     for dtype in DTYPES {
         let size = dtype.size() as isize;
-        let layouts = [(C, size), (Layout::Strided, 2 * size), (Layout::Strided, -size), (Layout::Cyclic, size)];
+        let layouts = [(C, size), (Layout::Strided, 2 * size), (Layout::Strided, -size), (Layout::BlockCyclic, size)];
         for (layout, stride) in layouts {
             for operand in 0..3 {
                 for writes in 1..=3 {
@@ -190,7 +190,9 @@ pub fn in_place_of_each_operand(backend: &dyn Backend) {
 /// Two loaded values stored crosswise: an engine that copies one output before it reads the other loses a value.
 pub fn two_operands_swapped_in_place(backend: &dyn Backend) {
     for dtype in DTYPES {
-        for layouts in [[C, C], [C, Layout::Strided], [Layout::Strided, C], [Layout::Strided; 2], [Layout::Cyclic; 2]] {
+        for layouts in
+            [[C, C], [C, Layout::Strided], [Layout::Strided, C], [Layout::Strided; 2], [Layout::BlockCyclic; 2]]
+        {
             for computed in [false, true] {
                 let mut writer = Writer::new(dtype);
                 let [a, b] = layouts.map(|layout| writer.load(layout));

@@ -8,7 +8,7 @@
 use super::judge::Writer;
 use super::values::{Random, all_ones, specials};
 use fuselet::array::Dtype;
-use fuselet::lane::{Combine, LaneKind, LaneOp, Layout, Pass, Shift, Value};
+use fuselet::lane::{LaneKind, LaneOp, Layout, Pass, ReductionOperator, Shift, Value};
 use proptest::prelude::*;
 
 /// What a random pass is decoded from.
@@ -79,7 +79,7 @@ pub fn random_pass(choices: &Choices, fma: bool) -> Pass {
     let mut pool = Pool { floats: Vec::new(), integers: Vec::new(), masks: Vec::new(), certain: Vec::new() };
     for _ in 0..1 + random.below(4) {
         const LAYOUTS: [Layout; 5] =
-            [Layout::Contiguous, Layout::Contiguous, Layout::Broadcast, Layout::Strided, Layout::Cyclic];
+            [Layout::Contiguous, Layout::Contiguous, Layout::Broadcast, Layout::Strided, Layout::BlockCyclic];
         let layout = LAYOUTS[random.below(LAYOUTS.len())];
         let value = writer.load(layout);
         pool.add(LaneKind::Float, value, true);
@@ -94,10 +94,13 @@ pub fn random_pass(choices: &Choices, fma: bool) -> Pass {
     for sink in 0..1 + random.below(3) {
         let value = if sink == 0 { *pool.floats.last().unwrap() } else { pool.pick(LaneKind::Float, &mut random) };
         match random.below(7) {
-            0 => writer.accumulate([Combine::Sum, Combine::Max, Combine::Min][random.below(3)], value),
+            0 => writer.accumulate(
+                [ReductionOperator::Sum, ReductionOperator::Max, ReductionOperator::Min][random.below(3)],
+                value,
+            ),
             1 => writer.store(Layout::Strided, value),
-            2 => writer.store(Layout::Cyclic, value),
-            _ if choices.seed.is_multiple_of(3) => writer.store(Layout::Streamed, value),
+            2 => writer.store(Layout::BlockCyclic, value),
+            _ if choices.seed.is_multiple_of(3) => writer.store(Layout::NonTemporal, value),
             _ => writer.store(Layout::Contiguous, value),
         }
     }

@@ -263,7 +263,7 @@ fn truth(value: bool) -> BigFloat {
     BigFloat::from_word(u64::from(value), 64)
 }
 
-/// Whether a truth value holds. NaN is not zero.
+/// Whether a bool holds. NaN is not zero.
 pub fn is_true(a: &BigFloat) -> bool {
     !a.is_zero()
 }

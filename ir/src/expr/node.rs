@@ -113,7 +113,7 @@ impl Expr {
             .enumerate()
             .map(|(index, argument)| match op.argument_kind(index) {
                 Kind::Number => argument.into_number(),
-                Kind::Truth => argument.into_truth(),
+                Kind::Bool => argument.into_truth(),
             })
             .collect();
         Expr::new(Operation::Elementwise { op, reversed }, arguments)
@@ -151,7 +151,7 @@ impl Expr {
         }
     }
 
-    /// Whether the value is a number or a truth value.
+    /// Whether the value is a number or a bool.
     pub fn kind(&self) -> Kind {
         let mut expr = self;
         loop {
@@ -164,18 +164,18 @@ impl Expr {
         }
     }
 
-    /// A truth value as 1 or 0; a number as it is.
+    /// A bool as 1 or 0; a number as it is.
     pub(crate) fn into_number(self) -> Expr {
         match self.kind() {
             Kind::Number => self,
-            Kind::Truth => self.select(1.0, 0.0),
+            Kind::Bool => self.select(1.0, 0.0),
         }
     }
 
-    /// A number as whether it is not 0; a truth value as it is.
+    /// A number as whether it is not 0; a bool as it is.
     fn into_truth(self) -> Expr {
         match self.kind() {
-            Kind::Truth => self,
+            Kind::Bool => self,
             Kind::Number => self.not_equal(0.0),
         }
     }

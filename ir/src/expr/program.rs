@@ -64,7 +64,7 @@ impl Program {
         }
         let mut results = Vec::with_capacity(self.outputs.len());
         for (name, expr) in &self.outputs {
-            // A truth value leaves as 1 or 0. The converted expression is held until its nodes are built: `done`
+            // A bool leaves as 1 or 0. The converted expression is held until its nodes are built: `done`
             // knows expressions by address.
             results.push((name, expr.clone().into_number()));
         }

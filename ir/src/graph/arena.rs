@@ -157,7 +157,7 @@ impl Graph {
         self.outputs.push(Output { name: name.into(), node });
     }
 
-    /// Whether a node's value is a number or a truth value.
+    /// Whether a node's value is a number or a bool.
     pub fn kind(&self, mut id: NodeId) -> Kind {
         loop {
             match self.node(id) {

@@ -2,7 +2,7 @@
 //!
 //! 1. **Order.** A node's arguments come before it, so that one walk from front to back meets values before their use.
 //! 2. **Arity.** An elementwise node has as many arguments as its op's row in the table.
-//! 3. **Kinds.** Arguments have the kind the op asks for: truth values for logic and the condition of a select, numbers
+//! 3. **Kinds.** Arguments have the kind the op asks for: bools for logic and the condition of a select, numbers
 //!    for everything else. Reductions take numbers. Halves take either and keep it.
 //! 4. **Inputs.** An input node names one of the graph's inputs. Input names are not empty and differ. (An input that
 //!    no node reads is legal: callers pass it, nobody looks.)
@@ -47,7 +47,7 @@ pub enum VerifyError {
         /// How many arguments it has.
         given: usize,
     },
-    /// A truth value where a number belongs, or the reverse.
+    /// A bool where a number belongs, or the reverse.
     #[error("node %{}: argument {} of `{operation}`, %{}, is {}; {}",
         node.index(), place + 1, argument.index(), kind_name(opposite(*expected)), kind_advice(*expected))]
     ArgumentKind {
@@ -140,22 +140,22 @@ impl Graph {
 
 fn opposite(kind: Kind) -> Kind {
     match kind {
-        Kind::Number => Kind::Truth,
-        Kind::Truth => Kind::Number,
+        Kind::Number => Kind::Bool,
+        Kind::Bool => Kind::Number,
     }
 }
 
 fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Number => "a number",
-        Kind::Truth => "a truth value",
+        Kind::Bool => "a bool",
     }
 }
 
 fn kind_advice(expected: Kind) -> &'static str {
     match expected {
         Kind::Number => "turn it into a number with `select(it, 1, 0)`",
-        Kind::Truth => "compare it with something to get a truth value",
+        Kind::Bool => "compare it with something to get a bool",
     }
 }
 

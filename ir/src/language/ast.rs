@@ -38,7 +38,7 @@ pub(crate) struct ArgumentAst {
 #[derive(Debug)]
 pub(crate) enum Ast {
     Number(f64),
-    Truth(bool),
+    Bool(bool),
     None,
     List(Vec<i64>),
     Name(String),

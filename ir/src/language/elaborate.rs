@@ -135,7 +135,7 @@ impl<'a> Elaborator<'a> {
         }
         Ok(match source.tree.node(id) {
             Ast::Number(value) => Term::Constant(Value::Number(*value)),
-            Ast::Truth(value) => Term::Constant(Value::Boolean(*value)),
+            Ast::Bool(value) => Term::Constant(Value::Boolean(*value)),
             Ast::None => Term::Constant(Value::None),
             Ast::List(axes) => Term::Constant(Value::Axes(axes.clone())),
             Ast::Name(name) => return self.name(name, id),

@@ -88,8 +88,8 @@ impl Parser {
             Token::Number(value) => Ast::Number(value),
             Token::Keyword("inf") => Ast::Number(f64::INFINITY),
             Token::Keyword("nan") => Ast::Number(f64::NAN),
-            Token::Keyword("true") => Ast::Truth(true),
-            Token::Keyword("false") => Ast::Truth(false),
+            Token::Keyword("true") => Ast::Bool(true),
+            Token::Keyword("false") => Ast::Bool(false),
             Token::Keyword("none") => Ast::None,
             Token::Keyword("not") => Ast::Not(self.expression(power::NOT)?),
             Token::Keyword("if") => {

@@ -13,4 +13,4 @@ choices!("class", Class {
     Special = "special",
     Companion = "companion",
 });
-choices!("kind", Kind { Number = "number", Truth = "truth" });
+choices!("kind", Kind { Number = "number", Bool = "bool" });

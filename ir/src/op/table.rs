@@ -10,7 +10,7 @@
 //! [`Op`], [`Reduction`] and [`Class`] can be matched without a wildcard on purpose, outside of this crate too: a lowering
 //! that misses a new row should not compile. A new row is therefore a new minor version.
 //!
-//! Truth values (results of comparisons and of logic) are a kind of their own in a graph; the float64 reference
+//! Bools (results of comparisons and of logic) are a kind of their own in a graph; the float64 reference
 //! carries them as 0 and 1.
 
 use super::special;
@@ -20,11 +20,11 @@ use super::special;
 pub enum Class {
     /// Arithmetic and rounding: one or a few IEEE operations.
     Arithmetic,
-    /// Two numbers in, a truth value out.
+    /// Two numbers in, a bool out.
     Comparison,
-    /// Truth values in, a truth value out.
+    /// Bools in, a bool out.
     Logic,
-    /// A truth value and two numbers in, one of the numbers out.
+    /// A bool and two numbers in, one of the numbers out.
     Select,
     /// Special functions, expanded by lowering.
     Special,
@@ -37,8 +37,8 @@ pub enum Class {
 pub enum Kind {
     /// A floating-point number.
     Number,
-    /// A truth value.
-    Truth,
+    /// A bool.
+    Bool,
 }
 
 macro_rules! op_table {
@@ -72,7 +72,7 @@ pub struct OpRow {
     pub class: Class,
     /// The names of its arguments; their number is the arity.
     pub arguments: &'static [&'static str],
-    /// Its float64 meaning. Arguments past the arity are ignored; truth values are 0 and 1.
+    /// Its float64 meaning. Arguments past the arity are ignored; bools are 0 and 1.
     pub meaning: fn([f64; 3]) -> f64,
     /// The derivative by each argument, as text of the language over the argument names and the result `y`.
     /// Empty where no derivative exists (comparisons, logic, companions that only repair rounding).
@@ -164,7 +164,7 @@ impl Op {
     /// The kind of its result.
     pub fn kind(self) -> Kind {
         match self.class() {
-            Class::Comparison | Class::Logic => Kind::Truth,
+            Class::Comparison | Class::Logic => Kind::Bool,
             Class::Arithmetic | Class::Select | Class::Special | Class::Companion => Kind::Number,
         }
     }
@@ -172,7 +172,7 @@ impl Op {
     /// The kind it wants for its argument `index`.
     pub fn argument_kind(self, index: usize) -> Kind {
         match (self.class(), index) {
-            (Class::Logic, _) | (Class::Select, 0) => Kind::Truth,
+            (Class::Logic, _) | (Class::Select, 0) => Kind::Bool,
             _ => Kind::Number,
         }
     }

@@ -112,7 +112,7 @@ clamp_twice:                  "max(min(max(x, a), b), a) → min(max(x, a), b), 
     });
 round_whole:                  "floor(round(x)) → round(x)",        "whole numbers, zeros with their sign, infinities and NaN are fixed points of floor, ceil, trunc and round",
     |g, n| { let inner = rounded(g, n)?; rounded(g, inner).map(|_| inner) };
-not_twice:                    "not not c → c",                     "truth values have no third",
+not_twice:                    "not not c → c",                     "bools have no third",
     |g, n| { let [c] = arguments(g, n, Op::Not)?; let [c] = arguments(g, c, Op::Not)?; Some(c) };
 logic_of_itself:              "c and c, c or c → c",               "either operand is the answer",
     |g, n| [Op::And, Op::Or].iter().find_map(|op| arguments(g, n, *op).and_then(|[a, b]| (a == b).then_some(a)));

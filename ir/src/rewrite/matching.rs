@@ -76,7 +76,7 @@ type Extreme = (Op, Op, fn(f64, f64) -> f64);
 pub(super) const EXTREMES: [Extreme; 2] =
     [(Op::Maximum, Op::Minimum, special::maximum), (Op::Minimum, Op::Maximum, special::minimum)];
 
-/// Whether a truth value is the same for every element and dtype, and which.
+/// Whether a bool is the same for every element and dtype, and which.
 pub(super) fn decided(graph: &Graph, id: NodeId) -> Option<bool> {
     let (op, a, b) = comparison(graph, id)?;
     if a == b && op == Op::Less {

@@ -93,8 +93,8 @@ fn random_graph(random: &mut Random) -> Graph {
         };
         let x = argument(&mut graph, Kind::Number).unwrap();
         let y = argument(&mut graph, Kind::Number).unwrap();
-        let truth = argument(&mut graph, Kind::Truth);
-        let other = argument(&mut graph, Kind::Truth);
+        let truth = argument(&mut graph, Kind::Bool);
+        let other = argument(&mut graph, Kind::Bool);
         let added = match random.below(10) {
             0 => {
                 let axes = random.pick(&[0, 1, 2]);
@@ -143,7 +143,7 @@ fn random_graph(random: &mut Random) -> Graph {
                 let pool = [x, y, random.pick(&[x, y])];
                 let arguments = (0..op.arity()).map(|place| match op.argument_kind(place) {
                     Kind::Number => Some(pool[place]),
-                    Kind::Truth => {
+                    Kind::Bool => {
                         if place == 0 {
                             truth
                         } else {

@@ -4,18 +4,18 @@
 //! fast.
 
 use super::body::VECTOR_BYTES;
-use super::nest::{Access, Nest, aligned, plain};
-use crate::lane::{ACCUMULATOR_LANES, Combine};
+use super::nest::{Access, LoopNest, aligned, plain};
+use crate::lane::{ACCUMULATOR_LANES, ReductionOperator};
 use cranelift::prelude::*;
 
-impl Nest<'_> {
+impl LoopNest<'_> {
     /// The bytes of the lanes of an accumulator, a power of two.
     pub(super) fn lanes_bytes(&self) -> i64 {
         ACCUMULATOR_LANES as i64 * self.size
     }
 
     /// The accumulators: operand, how it combines, and where in `lanes` it is.
-    fn accumulators(&self) -> impl Iterator<Item = (usize, Combine, i32)> {
+    fn accumulators(&self) -> impl Iterator<Item = (usize, ReductionOperator, i32)> {
         let accumulators = self.access.iter().enumerate().filter_map(|(operand, access)| match access {
             Access::Accumulator(combine) => Some((operand, *combine)),
             _ => None,

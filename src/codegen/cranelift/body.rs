@@ -9,7 +9,7 @@
 use super::target::Target;
 use crate::array::Dtype;
 use crate::codegen::isa::Isa;
-use crate::lane::{Combine, Instruction, Lane, LaneKind, LaneOp, Pass, Shift};
+use crate::lane::{Instruction, Lane, LaneKind, LaneOp, Pass, ReductionOperator, Shift};
 use cranelift::codegen::ir::{ConstantData, MemFlagsData};
 use cranelift::prelude::*;
 use rustc_hash::FxHashMap;
@@ -136,7 +136,7 @@ impl<'a> Body<'a> {
     }
 
     /// The vector an accumulator starts from.
-    pub(super) fn identity(&self, builder: &mut FunctionBuilder, combine: Combine) -> Value {
+    pub(super) fn identity(&self, builder: &mut FunctionBuilder, combine: ReductionOperator) -> Value {
         let bits = match self.pass.program.dtype {
             Dtype::F32 => u64::from(combine.identity::<f32>().bits()),
             Dtype::F64 => combine.identity::<f64>().bits(),
@@ -308,14 +308,14 @@ impl<'a> Body<'a> {
     pub(super) fn combine(
         &self,
         builder: &mut FunctionBuilder,
-        combine: Combine,
+        combine: ReductionOperator,
         accumulator: Value,
         value: Value,
     ) -> Value {
         let extremum = match combine {
-            Combine::Sum => return builder.ins().fadd(accumulator, value),
-            Combine::Max => self.extremum(builder, accumulator, value, (value, accumulator)),
-            Combine::Min => self.extremum(builder, accumulator, value, (accumulator, value)),
+            ReductionOperator::Sum => return builder.ins().fadd(accumulator, value),
+            ReductionOperator::Max => self.extremum(builder, accumulator, value, (value, accumulator)),
+            ReductionOperator::Min => self.extremum(builder, accumulator, value, (accumulator, value)),
         };
         // A NaN in the accumulator stays; one in `value` has already won.
         let is_nan = builder.ins().fcmp(FloatCC::Unordered, accumulator, accumulator);

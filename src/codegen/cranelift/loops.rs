@@ -16,7 +16,7 @@
 //! their beginning, by the byte index with gaps. A turn is never longer than a group of lanes.
 
 use super::body::{Body, VECTOR_BYTES};
-use super::nest::{Access, Nest, accesses, aligned, block_arguments, plain};
+use super::nest::{Access, LoopNest, accesses, aligned, block_arguments, plain};
 use super::target::Target;
 use crate::lane::{ACCUMULATOR_LANES, Instruction, LaneOp, OperandArgument, Pass};
 use cranelift::codegen::ir::Function;
@@ -71,7 +71,7 @@ pub(super) fn write(function: &mut Function, context: &mut FunctionBuilderContex
     let body = Body::new(pass, &uniform, target, &mut builder);
     let span_bytes = builder.ins().ishl_imm_u(span, i64::from(size.trailing_zeros()));
     let main_bytes = builder.ins().band_imm_s(span_bytes, -quantum);
-    let nest = Nest {
+    let nest = LoopNest {
         pass,
         body,
         uniform,
@@ -92,7 +92,7 @@ pub(super) fn write(function: &mut Function, context: &mut FunctionBuilderContex
     builder.finalize(target.isa.frontend_config());
 }
 
-impl Nest<'_> {
+impl LoopNest<'_> {
     fn write(mut self, builder: &mut FunctionBuilder, outer: Value) {
         let count = self.access.len();
         let field = |index: usize, offset: usize| (index * size_of::<OperandArgument>() + offset) as i32;
@@ -145,7 +145,7 @@ impl Nest<'_> {
                     let base = builder.append_block_param(run, self.pointer);
                     Some((base, builder.append_block_param(run, self.pointer)))
                 }
-                Access::Contiguous | Access::Cyclic | Access::Accumulator(_) => {
+                Access::Contiguous | Access::BlockCyclic | Access::Accumulator(_) => {
                     let base = builder.append_block_param(run, self.pointer);
                     Some((base, base))
                 }
@@ -212,7 +212,7 @@ impl Nest<'_> {
             places.push(match self.access[index] {
                 Access::Broadcast | Access::Prefetch => None,
                 Access::Strided => Some((*pointer, self.strides[index])),
-                Access::Cyclic => Some((*pointer, *pointer)),
+                Access::BlockCyclic => Some((*pointer, *pointer)),
                 Access::Accumulator(_) => {
                     let lanes = self.lanes_of(builder, index);
                     Some((lanes, lanes))

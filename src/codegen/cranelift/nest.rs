@@ -1,7 +1,7 @@
 //! What the parts of a function have in common: how operands are reached, and the values all blocks use.
 
 use super::body::Body;
-use crate::lane::{CYCLE, Combine, Instruction, Layout, Pass, Role};
+use crate::lane::{CYCLE, Instruction, Layout, Pass, ReductionOperator, Role};
 use cranelift::codegen::ir::{BlockArg, MemFlagsData, StackSlot};
 use cranelift::prelude::*;
 
@@ -14,8 +14,8 @@ pub(super) enum Access {
     Prefetch,
     Contiguous,
     Strided,
-    Cyclic,
-    Accumulator(Combine),
+    BlockCyclic,
+    Accumulator(ReductionOperator),
 }
 
 pub(super) fn accesses(pass: &Pass) -> Vec<Access> {
@@ -25,9 +25,9 @@ pub(super) fn accesses(pass: &Pass) -> Vec<Access> {
         .map(|operand| match operand.layout {
             _ if operand.role == Role::Prefetch => Access::Prefetch,
             Layout::Broadcast => Access::Broadcast,
-            Layout::Contiguous | Layout::Streamed => Access::Contiguous,
+            Layout::Contiguous | Layout::NonTemporal => Access::Contiguous,
             Layout::Strided => Access::Strided,
-            Layout::Cyclic => Access::Cyclic,
+            Layout::BlockCyclic => Access::BlockCyclic,
         })
         .collect();
     for instruction in &pass.program.instructions {
@@ -38,7 +38,7 @@ pub(super) fn accesses(pass: &Pass) -> Vec<Access> {
     access
 }
 
-pub(super) struct Nest<'a> {
+pub(super) struct LoopNest<'a> {
     pub(super) pass: &'a Pass,
     pub(super) body: Body<'a>,
     pub(super) uniform: Vec<bool>,
@@ -76,7 +76,7 @@ pub(super) fn block_arguments(values: impl IntoIterator<Item = Value>) -> Vec<Bl
     values.into_iter().map(BlockArg::from).collect()
 }
 
-impl Nest<'_> {
+impl LoopNest<'_> {
     pub(super) fn strided(&self) -> impl Iterator<Item = usize> {
         self.access.iter().enumerate().filter(|(_, access)| **access == Access::Strided).map(|(index, _)| index)
     }

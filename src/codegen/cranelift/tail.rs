@@ -6,7 +6,7 @@
 //! and scattered like elements).
 
 use super::body::VECTOR_BYTES;
-use super::nest::{Access, Nest, aligned, block_arguments, plain};
+use super::nest::{Access, LoopNest, aligned, block_arguments, plain};
 use crate::lane::Role;
 use cranelift::prelude::*;
 
@@ -17,7 +17,7 @@ struct TailCopy {
     stride: Option<Value>,
 }
 
-impl Nest<'_> {
+impl LoopNest<'_> {
     /// Copies what is left of a span into scratch, and runs the body there.
     pub(super) fn gather(
         &self,
@@ -60,7 +60,7 @@ impl Nest<'_> {
                 match access {
                     Access::Broadcast | Access::Prefetch => None,
                     Access::Contiguous => Some(place + self.quantum),
-                    Access::Strided | Access::Cyclic | Access::Accumulator(_) => Some(place),
+                    Access::Strided | Access::BlockCyclic | Access::Accumulator(_) => Some(place),
                 }
                 .map(|place| (builder.ins().iadd_imm_s(scratch, place), stride))
             })
@@ -100,7 +100,7 @@ impl Nest<'_> {
             let (base, stride) = match access {
                 Access::Broadcast | Access::Prefetch => continue,
                 Access::Contiguous => (builder.ins().iadd(pointer, self.span_bytes), None),
-                Access::Cyclic => {
+                Access::BlockCyclic => {
                     let offset = self.cyclic_offset(builder, self.main_bytes);
                     let place = builder.ins().iadd(pointer, offset);
                     (builder.ins().iadd(place, rest), None)

@@ -1,12 +1,12 @@
 //! The inner loop: quantum after quantum, each a few vectors that take turns instruction by instruction.
 
 use super::body::VECTOR_BYTES;
-use super::nest::{Access, Nest, block_arguments, plain};
+use super::nest::{Access, LoopNest, block_arguments, plain};
 use crate::lane::Instruction;
 use cranelift::codegen::ir::MemFlagsData;
 use cranelift::prelude::*;
 
-impl Nest<'_> {
+impl LoopNest<'_> {
     /// The loop over quanta: `index` counts up from `start` to zero.
     pub(super) fn inner_loop(
         &self,
@@ -36,7 +36,7 @@ impl Nest<'_> {
                     });
                     Some(builder.ins().iadd(base, lane))
                 }
-                Access::Cyclic => {
+                Access::BlockCyclic => {
                     let offset = *with_gaps.get_or_insert_with(|| {
                         let done = builder.ins().isub(index, start);
                         self.cyclic_offset(builder, done)

@@ -10,7 +10,7 @@
 
 use super::step::{Action, Step};
 use crate::codegen::isa::Isa;
-use crate::lane::{ACCUMULATOR_LANES, Combine, Lane, LaneBits, LaneVisitor, Shift};
+use crate::lane::{ACCUMULATOR_LANES, Lane, LaneBits, LaneVisitor, ReductionOperator, Shift};
 
 /// Runs `steps` on the first `lanes` lanes of the places they name.
 ///
@@ -117,9 +117,9 @@ unsafe fn run_steps<L: Lane, const CHUNK: usize>(steps: &[Step], places: &[*mut 
                 Action::Accumulate(combine) => {
                     let uniform = step.uniform != 0;
                     match combine {
-                        Combine::Sum => sweep.accumulate::<L>(Combine::Sum, lanes, uniform),
-                        Combine::Max => sweep.accumulate::<L>(Combine::Max, lanes, uniform),
-                        Combine::Min => sweep.accumulate::<L>(Combine::Min, lanes, uniform),
+                        ReductionOperator::Sum => sweep.accumulate::<L>(ReductionOperator::Sum, lanes, uniform),
+                        ReductionOperator::Max => sweep.accumulate::<L>(ReductionOperator::Max, lanes, uniform),
+                        ReductionOperator::Min => sweep.accumulate::<L>(ReductionOperator::Min, lanes, uniform),
                     }
                 }
             }
@@ -264,7 +264,7 @@ impl<const CHUNK: usize> Sweep<CHUNK> {
 
     /// Takes exactly `lanes` lanes into the accumulator's lanes at `out`, in ascending order.
     #[inline(always)]
-    unsafe fn accumulate<L: Lane>(self, combine: Combine, lanes: usize, uniform: bool) {
+    unsafe fn accumulate<L: Lane>(self, combine: ReductionOperator, lanes: usize, uniform: bool) {
         // SAFETY: the caller's promise: `out` has the accumulator's lanes; a uniform argument is a chunk, which is why it is read
         // by its first element alone.
         unsafe {

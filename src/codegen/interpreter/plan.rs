@@ -12,7 +12,7 @@
 
 use super::step::{Action, CHUNK_BYTES, Step};
 use crate::array::Dtype;
-use crate::lane::{Combine, Instruction, LaneOp, Layout, Pass, Role, Value};
+use crate::lane::{Instruction, LaneOp, Layout, Pass, ReductionOperator, Role, Value};
 use rustc_hash::FxHashMap;
 
 /// What is known of an operand.
@@ -21,7 +21,7 @@ pub(super) struct OperandPlan {
     pub(super) role: Role,
     pub(super) layout: Layout,
     /// For accumulators.
-    pub(super) combine: Option<Combine>,
+    pub(super) combine: Option<ReductionOperator>,
 }
 
 /// A compiled pass.
@@ -186,7 +186,7 @@ impl<'a> Planner<'a> {
                 Instruction::Load { operand } => {
                     let operand = operand.index();
                     match pass.operands[operand].layout {
-                        Layout::Contiguous | Layout::Streamed | Layout::Cyclic => {
+                        Layout::Contiguous | Layout::NonTemporal | Layout::BlockCyclic => {
                             self.places[index] = Place::Operand(operand);
                         }
                         Layout::Broadcast => {
@@ -233,7 +233,7 @@ impl<'a> Planner<'a> {
                             out: Place::Operand(operand.index()),
                             arguments: [from, Place::Stride(operand.index()), Place::None],
                         },
-                        Layout::Contiguous | Layout::Streamed | Layout::Cyclic | Layout::Broadcast => Draft {
+                        Layout::Contiguous | Layout::NonTemporal | Layout::BlockCyclic | Layout::Broadcast => Draft {
                             action: Action::Copy,
                             out: Place::Operand(operand.index()),
                             arguments: [from, Place::None, Place::None],

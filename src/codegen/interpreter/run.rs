@@ -5,7 +5,7 @@
 //! that is read was written by the call.
 //!
 //! A tile whose length is no whole number of chunks, the last of a span, runs on padded copies of its contiguous
-//! operands, so that the loops know no tails. Cyclic operands are copied for every tile, so that the loops know no groups.
+//! operands, so that the loops know no tails. BlockCyclic operands are copied for every tile, so that the loops know no groups.
 
 use super::kernels::{self, Loops};
 use super::plan::Plan;
@@ -13,7 +13,7 @@ use super::step::CHUNK_BYTES;
 use crate::array::Dtype;
 use crate::codegen::backend::Code;
 use crate::codegen::isa::Isa;
-use crate::lane::{ACCUMULATOR_LANES, CYCLE, Combine, Lane, Layout, OperandArgument, Role, combine_lanes};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Lane, Layout, OperandArgument, ReductionOperator, Role, combine_lanes};
 
 /// A pass ready to be interpreted.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Interpreted {
                 plan.met.iter().any(same)
             };
             let group = ACCUMULATOR_LANES * size;
-            let gap = |layout: Layout| if layout == Layout::Cyclic { (CYCLE - 1) * group } else { 0 };
+            let gap = |layout: Layout| if layout == Layout::BlockCyclic { (CYCLE - 1) * group } else { 0 };
             let mut start = 0;
             while start < span {
                 let lanes = plan.tile.min(span - start);
@@ -144,7 +144,7 @@ impl Interpreted {
                     let steps = operand.layout.place(start) as isize;
                     let here = span_start(index).wrapping_offset(step.wrapping_mul(steps));
                     places[index] = here;
-                    let apart = operand.layout == Layout::Cyclic && lanes > ACCUMULATOR_LANES;
+                    let apart = operand.layout == Layout::BlockCyclic && lanes > ACCUMULATOR_LANES;
                     let copied = match (operand.layout, operand.role) {
                         (Layout::Broadcast | Layout::Strided, _) => false,
                         (_, Role::Accumulate | Role::Prefetch) => false,
@@ -222,7 +222,7 @@ unsafe fn copy_pieces(from: (*const u8, usize), to: (*mut u8, usize), bytes: usi
 ///
 /// # Safety
 /// `lanes` holds the lanes, aligned; `to` is valid for the write of an element.
-unsafe fn finish<L: Lane>(combine: Combine, lanes: *const u8, to: *mut u8) {
+unsafe fn finish<L: Lane>(combine: ReductionOperator, lanes: *const u8, to: *mut u8) {
     // SAFETY: the caller's promise.
     unsafe {
         let lanes = lanes.cast::<[L; ACCUMULATOR_LANES]>().read();

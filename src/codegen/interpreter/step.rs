@@ -1,6 +1,6 @@
 //! Steps: what planning writes and the loops read.
 
-use crate::lane::{Combine, LaneOp, Shift};
+use crate::lane::{LaneOp, ReductionOperator, Shift};
 
 /// Bytes of a chunk, a cache line: loops take whole chunks.
 pub(super) const CHUNK_BYTES: usize = 64;
@@ -23,7 +23,7 @@ pub(super) enum Action {
     /// Spreads a to elements b[0] bytes apart.
     Scatter,
     /// Takes a into the accumulator `out`.
-    Accumulate(Combine),
+    Accumulate(ReductionOperator),
 }
 
 /// One loop over a tile. Places are indices into the table of pointers.

@@ -14,7 +14,7 @@ use super::places::{Blocks, Destination, block_bytes};
 use super::registers::{COUNT, INDEX, SCRATCH, narrow};
 use super::target::{Simd, Target};
 use crate::array::Dtype;
-use crate::lane::Combine;
+use crate::lane::ReductionOperator;
 use iced_x86::{Code, Register};
 
 const TOO_FEW: i32 = -1;
@@ -66,7 +66,7 @@ impl Emitter {
 
     /// Combines vectors of the block at `slot` until each span has lanes of `bytes` left, and gives the register of those, in the
     /// order of spans. They are the spans whose number is `span` in the bits that tell two operands of a later step apart.
-    fn combine_block(&mut self, combine: Combine, slot: i32, bytes: usize, span: usize, depth: u8) -> u8 {
+    fn combine_block(&mut self, combine: ReductionOperator, slot: i32, bytes: usize, span: usize, depth: u8) -> u8 {
         let number = self.scratch[2] + 1 + depth;
         let to = self.vector(number);
         if bytes == self.target.vector_bytes() {

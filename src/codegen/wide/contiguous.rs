@@ -2,7 +2,7 @@
 //!
 //! An element that is read once may **stay in its array** until the instruction that reads it, an operand in memory of that: it
 //! takes no instruction of its own, and no register while the core works ahead. Before a store all that is still there is loaded,
-//! since an output may lie on an input. Stores to streamed operands go past caches where their addresses are aligned.
+//! since an output may lie on an input. Stores to non-temporal operands go past caches where their addresses are aligned.
 
 use super::allocate::Dense;
 use super::assemble::{Address, Operand};
@@ -20,7 +20,7 @@ const CACHE_LINE: usize = 64;
 impl Emitter {
     /// Has [`CYCLIC_INDEX`] follow the index, if an operand is cyclic.
     pub(super) fn follow_index(&mut self) {
-        if self.operands.iter().any(|place| place.layout == Layout::Cyclic) {
+        if self.operands.iter().any(|place| place.layout == Layout::BlockCyclic) {
             let groups = -(self.group_bytes() as i32);
             self.assembler.copy(CYCLIC_INDEX, INDEX);
             self.assembler.with_number(Code::And_rm64_imm32, CYCLIC_INDEX, groups);

@@ -218,7 +218,7 @@ impl Run<'_> {
         let pointer = self.emitter.pointer(operand);
         let bytes = copy * self.emitter.target.vector_bytes();
         match self.emitter.operands[operand].layout {
-            Layout::Cyclic => self.emitter.cyclic_address(pointer, 0, bytes),
+            Layout::BlockCyclic => self.emitter.cyclic_address(pointer, 0, bytes),
             _ => Address::indexed(pointer, INDEX, bytes as i32),
         }
     }

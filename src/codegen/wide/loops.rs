@@ -149,7 +149,7 @@ impl Function<'_> {
         self.spans = frame.word();
         self.tail_bytes = frame.word();
         self.emitter.tail_count = frame.word();
-        let cyclic = self.pass.operands.iter().any(|operand| operand.layout == Layout::Cyclic);
+        let cyclic = self.pass.operands.iter().any(|operand| operand.layout == Layout::BlockCyclic);
         let mut registers = POINTERS.into_iter().filter(|register| !(cyclic && *register == CYCLIC_INDEX));
         for operand in &self.pass.operands {
             let walks = operand.layout == Layout::Strided;
@@ -251,7 +251,7 @@ impl Function<'_> {
     fn leave(&mut self) {
         let mut saved: Vec<Register> = self.saved().collect();
         saved.reverse();
-        let streams = self.pass.operands.iter().any(|operand| operand.layout == Layout::Streamed);
+        let streams = self.pass.operands.iter().any(|operand| operand.layout == Layout::NonTemporal);
         let assembler = &mut self.emitter.assembler;
         if streams {
             // What goes past caches is in no order with other stores; whoever is told that the call is over must see it.
@@ -352,7 +352,7 @@ impl Function<'_> {
     /// across cache lines costs two), and the operand that is aligned. Accumulators and cyclic operands need their lanes in
     /// step with the index, and pointers that walk do so by whole vectors.
     fn aligned_operand(&self) -> Option<usize> {
-        let walks = |layout| matches!(layout, Layout::Strided | Layout::Cyclic);
+        let walks = |layout| matches!(layout, Layout::Strided | Layout::BlockCyclic);
         let walking = self.pass.operands.iter().any(|operand| walks(operand.layout));
         if walking || !self.selection.accumulators.is_empty() {
             return None;
@@ -394,7 +394,7 @@ impl Function<'_> {
             self.align_span(operand, masked, whole);
         }
         self.emitter.assembler.bind(whole);
-        if let Some(operand) = aligned.filter(|operand| self.pass.operands[*operand].layout == Layout::Streamed) {
+        if let Some(operand) = aligned.filter(|operand| self.pass.operands[*operand].layout == Layout::NonTemporal) {
             let plain = self.emitter.assembler.label();
             self.unless_aligned(operand, plain);
             self.emitter.streaming = Some(operand);

@@ -6,7 +6,7 @@
 //! the preheader, have a home in memory, and are the same in every body and iteration.
 
 use super::target::Simd;
-use crate::lane::Combine;
+use crate::lane::ReductionOperator;
 use iced_x86::Code;
 
 /// A value of a machine program: a local by its number, or a resident.
@@ -92,7 +92,7 @@ pub(super) enum Action {
     /// Stores lanes to an operand.
     Store { operand: usize },
     /// Takes lanes into an accumulator.
-    Accumulate { accumulator: usize, combine: Combine },
+    Accumulate { accumulator: usize, combine: ReductionOperator },
     /// Writes a preheader value to its resident.
     Export { resident: usize },
 }
@@ -137,7 +137,7 @@ pub(super) struct Accumulator {
     /// Its place among the operands.
     pub(super) operand: usize,
     /// How it takes in values.
-    pub(super) combine: Combine,
+    pub(super) combine: ReductionOperator,
 }
 
 /// A pass after instruction selection.

@@ -19,7 +19,7 @@ const PACE: usize = 2;
 
 /// Weaves the chains of a pass's body together, if it has several.
 pub(super) fn weave(pass: &Pass, selection: &mut Selection, target: Target) {
-    if pass.operands.iter().any(|operand| operand.layout == Layout::Cyclic) {
+    if pass.operands.iter().any(|operand| operand.layout == Layout::BlockCyclic) {
         let nodes = std::mem::take(&mut selection.body);
         selection.body = sunk(reordered(nodes, selection.body_locals, target), selection.body_locals);
     }

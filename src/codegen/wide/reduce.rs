@@ -13,7 +13,7 @@ use super::places::{AccumulatorPlace, Destination};
 use super::registers::{INDEX, SCRATCH, SCRATCH_MASK, TAIL_MASK, TAIL_VECTOR, narrow};
 use super::target::{Simd, mask};
 use crate::array::Dtype;
-use crate::lane::{ACCUMULATOR_LANES, Combine};
+use crate::lane::{ACCUMULATOR_LANES, ReductionOperator};
 use iced_x86::{Code, Register};
 
 impl Emitter {
@@ -129,7 +129,7 @@ impl Emitter {
     }
 
     /// Combines whole vectors of an accumulator, and gives the register of the one that is left.
-    pub(super) fn combine_vectors(&mut self, combine: Combine, place: AccumulatorPlace) -> u8 {
+    pub(super) fn combine_vectors(&mut self, combine: ReductionOperator, place: AccumulatorPlace) -> u8 {
         let half = self.parts() / 2;
         let widths = std::iter::successors(Some(half), |width| Some(width / 2)).take_while(|width| *width > 0);
         if let Some(first) = place.registers {
@@ -156,7 +156,7 @@ impl Emitter {
 
     /// The upper half of the first scratch register into the lower, until one lane is left. The operations are done
     /// on whole registers; lanes above are of no interest.
-    fn combine_within(&mut self, combine: Combine) {
+    fn combine_within(&mut self, combine: ReductionOperator) {
         let held = self.scratch[0];
         let mut bytes = self.target.vector_bytes();
         while bytes > self.target.dtype.size() {
@@ -197,7 +197,7 @@ impl Run<'_> {
     pub(super) fn accumulate(
         &mut self,
         accumulator: usize,
-        combine: Combine,
+        combine: ReductionOperator,
         value: Dense,
         next: Option<Dense>,
         copy: usize,
@@ -252,8 +252,8 @@ impl Run<'_> {
 impl Emitter {
     /// Like [`Emitter::combine`] for maxima and minima of numbers; a NaN may get lost, so it has to be noted apart. That shortens the
     /// chain of operations from one vector to the next from a comparison and a blend to one instruction.
-    fn combine_numbers(&mut self, combine: Combine, number: u8, value: Operand) {
-        let simd = if combine == Combine::Max { Simd::Max } else { Simd::Min };
+    fn combine_numbers(&mut self, combine: ReductionOperator, number: u8, value: Operand) {
+        let simd = if combine == ReductionOperator::Max { Simd::Max } else { Simd::Min };
         let held = self.vector(number);
         self.assembler.emit(self.target.code(simd), [held, held, value]);
     }
@@ -273,18 +273,18 @@ impl Emitter {
         }
     }
 
-    /// `register ← combine(register, value)` in the lanes of a mask register, all if there is none; as [`Combine::apply`], so a
+    /// `register ← combine(register, value)` in the lanes of a mask register, all if there is none; as [`ReductionOperator::apply`], so a
     /// NaN that is there stays.
-    pub(super) fn combine(&mut self, combine: Combine, number: u8, value: Operand, lanes: Register) {
+    pub(super) fn combine(&mut self, combine: ReductionOperator, number: u8, value: Operand, lanes: Register) {
         let target = self.target;
         let held = self.vector(number);
         let simd = match combine {
-            Combine::Sum => {
+            ReductionOperator::Sum => {
                 self.assembler.emit_masked(target.code(Simd::Add), [held, held, value], lanes, false);
                 return;
             }
-            Combine::Max => Simd::Max,
-            Combine::Min => Simd::Min,
+            ReductionOperator::Max => Simd::Max,
+            ReductionOperator::Min => Simd::Min,
         };
         const ORDERED: u8 = 0x07;
         if target.masks {

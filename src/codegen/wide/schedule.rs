@@ -6,7 +6,7 @@ use super::machine::{Accumulator, Action, Class, Node, Resident, Selection, Valu
 use super::registers::ALLOCATABLE_MASKS;
 use super::target::{Simd, Target};
 use crate::array::Dtype;
-use crate::lane::{ACCUMULATOR_LANES, Combine};
+use crate::lane::{ACCUMULATOR_LANES, ReductionOperator};
 
 /// What the model decides.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) fn shape(selection: &Selection, target: Target, reserved: usize) -> S
     let estimate = Estimate::of(&selection.body, selection.body_locals, target);
     let parts = ACCUMULATOR_LANES / target.lanes();
     // Keeping NaNs in maxima is a long way round from one vector to the next; one more register makes it short.
-    let notes_nan = |accumulator: &Accumulator| accumulator.combine != Combine::Sum;
+    let notes_nan = |accumulator: &Accumulator| accumulator.combine != ReductionOperator::Sum;
     let registers_of = |accumulator: &Accumulator| parts + usize::from(notes_nan(accumulator));
     let wanted: usize = selection.accumulators.iter().map(registers_of).sum();
     let mut copies = estimate.copies(registers);

@@ -7,7 +7,7 @@ use super::places;
 use crate::codegen::write::{self, Form};
 use crate::compile::Compiler;
 use crate::exec::compiled::CompiledPlan;
-use crate::exec::operands::{self, AlignedOperand, Dimension, Nest};
+use crate::exec::operands::{self, AlignedOperand, Dimension, LoopNest};
 use crate::exec::scratch::{OutOfMemory, round_up};
 use crate::lane::{GROUP, OperandArgument};
 use crate::plan::KernelPlan;
@@ -102,13 +102,13 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
     let streams = streams(plan, form, &row_strides, &batch_strides);
     let batch = batch_rows(form, row_length.saturating_mul(streams * size)).min(batched).max(1);
     let (places, scratch_bytes) = places::lay_out(plan, form, row_length, batch, size, packed.is_some())?;
-    let streamed = plan.sinks.iter().zip(request.sink_bytes).enumerate().map(|(at, (sink, bytes))| {
+    let non_temporal = plan.sinks.iter().zip(request.sink_bytes).enumerate().map(|(at, (sink, bytes))| {
         let in_place = (0..plan.sources.len()).any(|source| same(source, at));
         sink.varying && *bytes >= STREAM_BYTES && !in_place && packed.is_none()
     });
-    let (streamed, homes) = (streamed.collect(), SmallVec::new());
+    let (non_temporal, homes) = (non_temporal.collect(), SmallVec::new());
     let mut geometry =
-        Geometry { plan, form, size, row_length, batch, row_strides, batch_strides, streamed, homes, places };
+        Geometry { plan, form, size, row_length, batch, row_strides, batch_strides, non_temporal, homes, places };
     geometry.find_homes(&same);
     let mut loops = Box::new(RowLoops {
         sources: plan.sources.len(),
@@ -142,7 +142,13 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
 }
 
 /// Chooses the form, and puts the dimension that is to be the strip, or the batch, last in the nest of rows.
-fn choose_form(rows: &mut Nest, row_length: usize, row_strides: &[isize], leader: Option<usize>, size: usize) -> Form {
+fn choose_form(
+    rows: &mut LoopNest,
+    row_length: usize,
+    row_strides: &[isize],
+    leader: Option<usize>,
+    size: usize,
+) -> Form {
     let stride_of = |strides: &[isize]| leader.map_or(0, |leader| strides[leader].unsigned_abs());
     let contiguous_row = stride_of(row_strides) == size;
     if contiguous_row && row_length >= SHORT_ROW {

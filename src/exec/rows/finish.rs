@@ -7,9 +7,9 @@
 use super::batch::Batch;
 use super::loops::{BoundReduction, StageCode, StripCode};
 use crate::array::Dtype;
-use crate::codegen::write::{Form, combine_of};
+use crate::codegen::write::{Form, operator_of};
 use crate::exec::operands;
-use crate::lane::{Combine, Lane};
+use crate::lane::{Lane, ReductionOperator};
 use fuselet_ir::{Reduction, special};
 
 /// Calls a function generic over the lane with the lane of a dtype.
@@ -36,7 +36,7 @@ pub(super) unsafe fn add_results(
 ) {
     let places = &batch.loops.places;
     for (at, reduction) in accumulated(stage) {
-        let combine = combine_of(reduction.reduction);
+        let combine = operator_of(reduction.reduction);
         let (source, target) = (batch.scratch(places.results(at)), batch.scratch(places.scalar(reduction.scalar)));
         // SAFETY: the caller's promise.
         unsafe { with_lane!(batch.loops.dtype, add_rows(combine, source, steps, (count, results), target)) };
@@ -46,7 +46,7 @@ pub(super) unsafe fn add_results(
 /// # Safety
 /// As [`add_results`], for one reduction: `count.0` rows of `count.1` results.
 unsafe fn add_rows<L: Lane>(
-    combine: Combine,
+    combine: ReductionOperator,
     source: *const u8,
     steps: (isize, isize),
     count: (usize, usize),
@@ -68,20 +68,22 @@ fn accumulated(stage: &StageCode) -> impl Iterator<Item = (usize, &BoundReductio
 
 /// # Safety
 /// `source` has `count` lanes `step` bytes apart, `target` room for one.
-unsafe fn add_up<L: Lane>(combine: Combine, source: *const u8, step: isize, count: usize, target: *mut u8) {
+unsafe fn add_up<L: Lane>(combine: ReductionOperator, source: *const u8, step: isize, count: usize, target: *mut u8) {
     // SAFETY: the caller's promise.
     let blocks = (0..count as isize).map(|at| unsafe { source.offset(at * step).cast::<L>().read_unaligned() });
     let total = match combine {
         // Blocks of float32 have bits to spare.
-        Combine::Sum if size_of::<L>() < size_of::<f64>() => {
+        ReductionOperator::Sum if size_of::<L>() < size_of::<f64>() => {
             L::round_from(blocks.map(Lane::widen).fold(0.0, |total, block| total + block))
         }
-        Combine::Sum => {
+        ReductionOperator::Sum => {
             let mut total = Total::default();
             blocks.for_each(|block| total.add(block.widen()));
             L::round_from(total.value())
         }
-        Combine::Max | Combine::Min => blocks.fold(combine.identity::<L>(), |total, block| combine.apply(total, block)),
+        ReductionOperator::Max | ReductionOperator::Min => {
+            blocks.fold(combine.identity::<L>(), |total, block| combine.apply(total, block))
+        }
     };
     // SAFETY: the caller's promise.
     unsafe { target.cast::<L>().write_unaligned(total) };
@@ -146,7 +148,7 @@ pub(super) unsafe fn combine_strips(batch: &Batch<'_>, stage: &StageCode, strip:
 fn strips<'a>(batch: &Batch<'a>, stage: &'a StageCode, strip: Strip) -> impl Iterator<Item = (*mut u8, &'a StripCode)> {
     let (loops, first) = (batch.loops, batch.scratch(0));
     accumulated(stage).map(move |(at, reduction)| {
-        let combine = combine_of(reduction.reduction);
+        let combine = operator_of(reduction.reduction);
         let found = loops.strips.iter().find(|(known, _)| *known == combine);
         let (_, code) = found.expect("binding finds code for every way of combining");
         (first.wrapping_offset(loops.places.accumulator(at)).wrapping_add(strip.at), code)

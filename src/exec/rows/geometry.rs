@@ -18,7 +18,7 @@ pub(super) struct Geometry<'a> {
     pub(super) row_strides: SmallVec<[isize; 6]>,
     pub(super) batch_strides: SmallVec<[isize; 6]>,
     /// Which sinks go past caches.
-    pub(super) streamed: SmallVec<[bool; 4]>,
+    pub(super) non_temporal: SmallVec<[bool; 4]>,
     /// Where each kept value lies: in the memory of an operand that is written later, or in scratch.
     pub(super) homes: SmallVec<[Option<usize>; 4]>,
     pub(super) places: Places,
@@ -49,13 +49,14 @@ impl Geometry<'_> {
         let plan = self.plan;
         let span_strides = if self.form == Form::Span { &self.row_strides } else { &self.batch_strides };
         for kept in 0..plan.kept.len() {
-            let stage_with = |wanted: Slot| plan.stages.iter().rposition(|stage| stage.along.slots.contains(&wanted));
+            let stage_with =
+                |wanted: Slot| plan.stages.iter().rposition(|stage| stage.row_pass.slots.contains(&wanted));
             let (written, read) = (stage_with(Slot::Keep(kept)), stage_with(Slot::Kept(kept)));
             let whole = plan.stages.iter().flat_map(|stage| &stage.reductions).any(|r| r.kept == Some(kept));
             let suits = |sink: usize| {
                 let late = |source: usize| stage_with(Slot::Source(source)) > written;
                 plan.sinks[sink].varying
-                    && !self.streamed[sink]
+                    && !self.non_temporal[sink]
                     && span_strides[self.sink(sink)] == self.size as isize
                     && stage_with(Slot::Sink(sink)) == read
                     && !self.homes.contains(&Some(self.sink(sink)))

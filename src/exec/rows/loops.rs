@@ -7,8 +7,8 @@ use super::places::Places;
 use crate::array::Dtype;
 use crate::codegen::Code;
 use crate::codegen::write::Form;
-use crate::exec::operands::{Dimension, Nest};
-use crate::lane::Combine;
+use crate::exec::operands::{Dimension, LoopNest};
+use crate::lane::ReductionOperator;
 use fuselet_ir::Reduction;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -28,9 +28,9 @@ pub(crate) struct RowLoops {
     /// How many threads share each row.
     pub(super) row_parts: usize,
     /// The loops over rows; steps of the last one are batched.
-    pub(super) nest: Nest,
+    pub(super) nest: LoopNest,
     /// The row's own dimensions, if it has to be packed.
-    pub(super) packed: Option<Box<Nest>>,
+    pub(super) packed: Option<Box<LoopNest>>,
     /// Steps of a batch, at most.
     pub(super) batch: usize,
     pub(super) places: Places,
@@ -47,7 +47,7 @@ pub(crate) struct RowLoops {
     /// The arguments of all passes.
     pub(super) arguments: Vec<Argument>,
     /// In strip form, what the accumulators need, each way of combining once.
-    pub(super) strips: Vec<(Combine, StripCode)>,
+    pub(super) strips: Vec<(ReductionOperator, StripCode)>,
 }
 
 /// Code over strips of an accumulator.

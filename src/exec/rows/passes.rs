@@ -29,13 +29,13 @@ impl Passes<'_> {
     /// Appends the stages to the loops.
     pub(super) fn bind(&mut self) {
         for (number, stage) in self.geometry.plan.stages.iter().enumerate() {
-            let row = (!stage.along.is_empty()).then(|| self.row_pass(number));
+            let row = (!stage.row_pass.is_empty()).then(|| self.row_pass(number));
             let reductions = stage.reductions.iter().map(|reduction| BoundReduction {
                 reduction: reduction.reduction,
                 scalar: reduction.scalar,
                 kept: reduction.kept,
             });
-            let per_row = (!stage.across.is_empty()).then(|| self.per_row_pass(number));
+            let per_row = (!stage.per_row_pass.is_empty()).then(|| self.per_row_pass(number));
             let sums = write::sums(stage);
             self.loops.stages.push(StageCode { row, reductions: reductions.collect(), per_row, sums });
         }
@@ -47,7 +47,8 @@ impl Passes<'_> {
     /// Finds the code that accumulators need in strip form.
     fn strips(&mut self) {
         let reductions = self.geometry.plan.stages.iter().flat_map(|stage| &stage.reductions);
-        for combine in reductions.filter(|reduction| reduction.kept.is_none()).map(|r| write::combine_of(r.reduction)) {
+        for combine in reductions.filter(|reduction| reduction.kept.is_none()).map(|r| write::operator_of(r.reduction))
+        {
             if self.loops.strips.iter().all(|(known, _)| *known != combine) {
                 let builder = || LaneBuilder::new(self.loops.dtype, self.compiler.has_fma());
                 let [fill, combining] = write::strip_passes(combine, builder).map(|pass| self.compiler.code(pass).code);
@@ -156,7 +157,7 @@ impl Passes<'_> {
         let mut argument = geometry.of_operand(operand, along, row);
         if ahead {
             argument.base = Base::Ahead(operand);
-        } else if geometry.streamed.contains(&true) {
+        } else if geometry.non_temporal.contains(&true) {
             // Out of cache the next rows are enough to fetch meanwhile (masked softmax of (4096, 1024) takes 0.73 ns an element
             // with them alone, 0.88 with its gate too), and what goes past caches is not wanted in one.
             argument = Argument::in_scratch(Motion::Moves, 0, along, 0);
@@ -232,11 +233,13 @@ impl Passes<'_> {
             };
             match operands::layout(role, stride, length, geometry.size, number) {
                 Layout::Contiguous
-                    if form.bodies() == 1 && matches!(slot, Slot::Sink(at) if geometry.streamed[*at]) =>
+                    if form.bodies() == 1 && matches!(slot, Slot::Sink(at) if geometry.non_temporal[*at]) =>
                 {
-                    Layout::Streamed
+                    Layout::NonTemporal
                 }
-                Layout::Contiguous if form == Form::SpanOfFours && write::moves(geometry.plan, *slot) => Layout::Cyclic,
+                Layout::Contiguous if form == Form::SpanOfFours && write::moves(geometry.plan, *slot) => {
+                    Layout::BlockCyclic
+                }
                 layout => layout,
             }
         };

@@ -1,6 +1,6 @@
 //! Notation: lane values with operators, so that lowering reads like the paper it comes from.
 //!
-//! A [`Term`] is a float lane, [`Bits`] its bits as an integer, a [`Truth`] a mask. They are `Copy` and carry the builder
+//! A [`Term`] is a float lane, [`Bits`] its bits as an integer, a [`Bool`] a mask. They are `Copy` and carry the builder
 //! with them; `x * y + 1.0` writes a multiplication and an addition, each rounded. Whatever may be fused into one
 //! rounding says so: [`Term::times_plus`]. Numbers on either side of an operator are constants of the dtype.
 
@@ -118,7 +118,7 @@ pub(super) struct Bits<'s> {
 
 /// A mask.
 #[derive(Clone, Copy)]
-pub(super) struct Truth<'s> {
+pub(super) struct Bool<'s> {
     scope: &'s Scope,
     value: Value,
 }
@@ -164,9 +164,9 @@ impl<'s> Term<'s> {
         Term { scope: self.scope, value: self.scope.apply(op, &[self.value, other.value]) }
     }
 
-    fn compare(self, op: LaneOp, other: impl Operand<'s>) -> Truth<'s> {
+    fn compare(self, op: LaneOp, other: impl Operand<'s>) -> Bool<'s> {
         let other = other.term(self.scope);
-        Truth { scope: self.scope, value: self.scope.apply(op, &[self.value, other.value]) }
+        Bool { scope: self.scope, value: self.scope.apply(op, &[self.value, other.value]) }
     }
 
     fn ternary(self, op: LaneOp, b: impl Operand<'s>, c: impl Operand<'s>) -> Term<'s> {
@@ -239,22 +239,22 @@ impl<'s> Term<'s> {
     }
 
     /// self < other.
-    pub(super) fn less(self, other: impl Operand<'s>) -> Truth<'s> {
+    pub(super) fn less(self, other: impl Operand<'s>) -> Bool<'s> {
         self.compare(LaneOp::Less, other)
     }
 
     /// self > other.
-    pub(super) fn greater(self, other: impl Operand<'s>) -> Truth<'s> {
+    pub(super) fn greater(self, other: impl Operand<'s>) -> Bool<'s> {
         other.term(self.scope).compare(LaneOp::Less, self)
     }
 
     /// self = other.
-    pub(super) fn equals(self, other: impl Operand<'s>) -> Truth<'s> {
+    pub(super) fn equals(self, other: impl Operand<'s>) -> Bool<'s> {
         self.compare(LaneOp::Equal, other)
     }
 
     /// self ≠ other, or unordered.
-    pub(super) fn differs(self, other: impl Operand<'s>) -> Truth<'s> {
+    pub(super) fn differs(self, other: impl Operand<'s>) -> Bool<'s> {
         self.compare(LaneOp::Unequal, other)
     }
 
@@ -300,7 +300,7 @@ impl<'s> Bits<'s> {
     }
 }
 
-impl<'s> Truth<'s> {
+impl<'s> Bool<'s> {
     /// `then` where true, else `otherwise`.
     pub(super) fn select(self, then: impl Operand<'s>, otherwise: impl Operand<'s>) -> Term<'s> {
         let (then, otherwise) = (then.term(self.scope), otherwise.term(self.scope));
@@ -377,10 +377,10 @@ impl<'s> Shr<u8> for Bits<'s> {
 
 macro_rules! truth_operator {
     ($($trait:ident $method:ident $op:ident;)*) => { $(
-        impl<'s> $trait for Truth<'s> {
-            type Output = Truth<'s>;
-            fn $method(self, other: Truth<'s>) -> Truth<'s> {
-                Truth { scope: self.scope, value: self.scope.apply(LaneOp::$op, &[self.value, other.value]) }
+        impl<'s> $trait for Bool<'s> {
+            type Output = Bool<'s>;
+            fn $method(self, other: Bool<'s>) -> Bool<'s> {
+                Bool { scope: self.scope, value: self.scope.apply(LaneOp::$op, &[self.value, other.value]) }
             }
         }
     )* };
@@ -390,10 +390,10 @@ truth_operator! {
     BitOr bitor MaskOr;
 }
 
-impl<'s> Not for Truth<'s> {
-    type Output = Truth<'s>;
-    fn not(self) -> Truth<'s> {
-        Truth { scope: self.scope, value: self.scope.apply(LaneOp::MaskNot, &[self.value]) }
+impl<'s> Not for Bool<'s> {
+    type Output = Bool<'s>;
+    fn not(self) -> Bool<'s> {
+        Bool { scope: self.scope, value: self.scope.apply(LaneOp::MaskNot, &[self.value]) }
     }
 }
 

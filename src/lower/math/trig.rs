@@ -11,7 +11,7 @@
 
 use super::error_free::{Pair, fast_two_sum, two_product, two_sum};
 use super::exp::magic;
-use super::notation::{Bits, Term, Truth, hex};
+use super::notation::{Bits, Bool, Term, hex};
 use crate::array::Dtype;
 
 /// 2/π in pieces of 24 bits, each scaled to below 1.
@@ -219,7 +219,7 @@ fn cos_kernel<'s>(r: Pair<'s>, scheme: &Scheme) -> Term<'s> {
 }
 
 /// Whether a whole number is odd, and the bit that says whether quadrant 2 or 3 is meant, as a sign.
-fn quadrant_parts<'s>(quadrant: Term<'s>) -> (Truth<'s>, Bits<'s>) {
+fn quadrant_parts<'s>(quadrant: Term<'s>) -> (Bool<'s>, Bits<'s>) {
     let half = quadrant * 0.5;
     let odd = half.differs(half.round());
     let sign_place = 8 * quadrant.dtype().size() as u8 - 1;
