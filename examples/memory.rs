@@ -5,7 +5,7 @@
 //! entries are dropped as well. Fails if memory has grown by more than [`ALLOWED_GROWTH`] since the first tenth of
 //! the rounds, or if a round fell back to the interpreter unasked.
 
-use fuselet::{BackendChoice, Engine, Event};
+use fuselet::{BackendChoice, Engine};
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         .threads(1)
         .code_cache_bytes(100_000)
         .on_event(move |event| {
-            if !matches!(event, Event::Planned { .. } | Event::Compiled { .. }) {
+            if event.is_warning() {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
         })

@@ -1,11 +1,12 @@
 //! Memory that calls take: none after the first call of a kind, and where there is none to be had, a call fails before it
 //! has written anything.
 //!
-//! The allocator of this process counts the requests of a measured call, whatever thread makes them, and can refuse one of
-//! them. One test at a time measures.
+//! The allocator of this process counts the requests of a measured call, by the thread of the test or those of its executor, and can
+//! refuse one of them. One test at a time measures.
 
 use fuselet::{ArrayMut, ArrayOut, ArrayRef, CallError, Dtype, Engine, Error, Executor, Function, Signature};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -18,9 +19,17 @@ static REQUESTS: AtomicUsize = AtomicUsize::new(0);
 /// The number of the request that is refused, and all after it.
 static REFUSED: AtomicUsize = AtomicUsize::new(usize::MAX);
 
+thread_local! {
+    /// Whether requests of this thread count: not those of the harness, which tells of other tests meanwhile.
+    static COUNTS: Cell<bool> = const { Cell::new(false) };
+}
+
 impl Counting {
     fn is_refused(bytes: usize) -> bool {
-        MEASURING.load(SeqCst) && bytes >= LEAST.load(SeqCst) && REQUESTS.fetch_add(1, SeqCst) >= REFUSED.load(SeqCst)
+        MEASURING.load(SeqCst)
+            && COUNTS.try_with(Cell::get).unwrap_or(false)
+            && bytes >= LEAST.load(SeqCst)
+            && REQUESTS.fetch_add(1, SeqCst) >= REFUSED.load(SeqCst)
     }
 }
 
@@ -68,6 +77,7 @@ fn measured<R>(least: usize, refused: usize, call: impl FnOnce() -> R) -> (R, us
     LEAST.store(least, SeqCst);
     REFUSED.store(refused, SeqCst);
     REQUESTS.store(0, SeqCst);
+    COUNTS.set(true);
     MEASURING.store(true, SeqCst);
     let result = call();
     MEASURING.store(false, SeqCst);
@@ -91,6 +101,7 @@ impl Pair {
         let shared = Arc::new((Mutex::new(Work::default()), Condvar::new()));
         let own = shared.clone();
         std::thread::spawn(move || {
+            COUNTS.set(true);
             let (work, changed) = &*own;
             let mut guard = work.lock().unwrap();
             loop {

@@ -166,11 +166,6 @@ impl log::Log for Warnings {
     fn flush(&self) {}
 }
 
-/// Whether an event is more than a step on the way.
-fn is_wrong(event: &Event) -> bool {
-    !matches!(event, Event::Planned { .. } | Event::Compiled { .. })
-}
-
 fn run(defect: Defect, verify: Verify, expression: &str) -> (Vec<Event>, Vec<f32>) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
@@ -178,7 +173,7 @@ fn run(defect: Defect, verify: Verify, expression: &str) -> (Vec<Event>, Vec<f32
         .custom_backend(Arc::new(Broken(defect, Interpreter::default())))
         .verify(verify)
         .threads(1)
-        .on_event(move |event| seen.lock().unwrap().extend(is_wrong(event).then(|| event.clone())))
+        .on_event(move |event| seen.lock().unwrap().extend(event.is_warning().then(|| event.clone())))
         .build()
         .unwrap();
     let f = engine.compile(expression).unwrap();
@@ -233,7 +228,7 @@ fn one_wrong_op_anywhere_in_any_activation_is_caught() {
                 .custom_backend(Arc::clone(&backend) as Arc<dyn Backend>)
                 .verify(Verify::OnCompile)
                 .threads(1)
-                .on_event(move |event| *seen.lock().unwrap() += usize::from(is_wrong(event)))
+                .on_event(move |event| *seen.lock().unwrap() += usize::from(event.is_warning()))
                 .build()
                 .unwrap();
             let f = engine.compile(format!("x |> {name}").as_str()).unwrap();
@@ -276,7 +271,7 @@ fn native_code_of_every_activation_passes() {
     let engine = Engine::builder()
         .verify(Verify::OnCompile)
         .threads(1)
-        .on_event(move |event| seen.lock().unwrap().extend(is_wrong(event).then(|| event.to_string())))
+        .on_event(move |event| seen.lock().unwrap().extend(event.is_warning().then(|| event.to_string())))
         .build()
         .unwrap();
     for function in engine.library().functions() {

@@ -61,12 +61,17 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether something is not as it was asked for, or just a step on the way.
-    pub(super) fn level(&self) -> log::Level {
+    /// Whether something is not as it was asked for, and not just a step on the way.
+    pub fn is_warning(&self) -> bool {
         match self {
-            Event::Planned { .. } | Event::Compiled { .. } => log::Level::Debug,
-            Event::FellBack { .. } | Event::Mismatch { .. } => log::Level::Warn,
+            Event::Planned { .. } | Event::Compiled { .. } => false,
+            Event::FellBack { .. } | Event::Mismatch { .. } => true,
         }
+    }
+
+    /// The level it is logged at.
+    pub(super) fn level(&self) -> log::Level {
+        if self.is_warning() { log::Level::Warn } else { log::Level::Debug }
     }
 
     /// Tells subscribers of the crate `tracing`, with what the event holds as fields.
