@@ -17,7 +17,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// The cache holds this many bytes of compiled passes unless told otherwise: one takes 8 to 32 KiB, so more than a thousand.
-/// Each has a mapping of its own, of which a process may have some ten thousands.
+/// Each has pages of its own.
 const DEFAULT_CODE_CACHE: usize = 32 << 20;
 
 /// Fresh pages cost more than a kernel does (2 ns an element), so arrays between kernels are worth keeping up to sizes at

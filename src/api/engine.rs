@@ -63,7 +63,7 @@ impl Engine {
         self.0.resources.threads.most()
     }
 
-    /// What the cache of compiled passes holds: how many, and their bytes. ([`EngineBuilder::code_cache_bytes`] bounds it.)
+    /// What the cache of compiled passes holds: how many, and their bytes. ([`super::EngineBuilder::code_cache_bytes`] bounds it.)
     ///
     /// ```
     /// let engine = fuselet::Engine::new()?;

@@ -42,11 +42,14 @@ impl FlatKind {
     }
 }
 
+/// A kind with its loop, if it has one of its own.
+type Place = OnceLock<(FlatKind, Option<FlatLoop>)>;
+
 /// The flat loops of an elementwise function.
 pub(super) struct FlatLoops {
     /// For each output, the inputs it depends on, a bit each: it has the common shape if one of them is no number.
     needs: SmallVec<[u32; 2]>,
-    loops: Box<[OnceLock<(FlatKind, Option<FlatLoop>)>]>,
+    loops: Box<[Place]>,
 }
 
 /// One loop over flat arrays.

@@ -24,9 +24,9 @@ pub struct CacheUsage {
     pub limit: usize,
 }
 
-/// Code is published in mappings of whole pages.
+/// Code is published in whole pages.
 const PAGE: usize = 4096;
-/// Bytes around a compiled pass, roughly: the mapping's bookkeeping, the entry itself.
+/// Bytes around a compiled pass, roughly: bookkeeping of pages, the entry itself.
 const SURROUNDINGS: usize = 1024;
 
 #[derive(PartialEq, Eq, Hash)]
