@@ -6,6 +6,7 @@
 #[allow(dead_code)]
 mod backend_suite;
 
+#[cfg(target_arch = "x86_64")]
 use backend_suite::random::{Choices, random_pass};
 use fuselet::array::Dtype;
 use fuselet::codegen::cranelift::Cranelift;
