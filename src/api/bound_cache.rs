@@ -103,8 +103,8 @@ impl BoundCall {
     pub(super) fn fits_layouts<I: Inputs + ?Sized>(&self, arrays: &Arrays<'_, I>) -> bool {
         self.inputs.len() == arrays.inputs.count()
             && self.outputs.len() == arrays.outputs.len()
-            && self.inputs.iter().enumerate().all(|(at, own)| own.borrow() == arrays.inputs.at(at).layout)
-            && self.outputs.iter().zip(arrays.outputs).all(|(own, output)| own.borrow() == output.layout)
+            && self.inputs.iter().enumerate().all(|(at, own)| own.is(&arrays.inputs.at(at).layout))
+            && self.outputs.iter().zip(arrays.outputs).all(|(own, output)| own.is(&output.layout))
     }
 
     fn fits<I: Inputs + ?Sized>(&self, arrays: &Arrays<'_, I>, in_place: &InPlace) -> bool {

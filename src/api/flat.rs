@@ -34,6 +34,24 @@ pub(super) struct FlatKind {
 }
 
 impl FlatKind {
+    /// Whether no output of a call of this kind, with so many elements an array, shares memory with another array.
+    #[inline]
+    pub(super) fn are_apart<I: Inputs + ?Sized>(self, arrays: &Arrays<'_, I>, elements: usize) -> bool {
+        let number = self.dtype.size();
+        let bytes = elements.saturating_mul(number);
+        arrays.outputs.iter().enumerate().all(|(place, output)| {
+            let own = output.pointer as usize;
+            // Distances one way and the other; the negative ones wrap to more than any array has.
+            let apart = |other: usize, its_bytes: usize| {
+                other.wrapping_sub(own) >= bytes && own.wrapping_sub(other) >= its_bytes
+            };
+            (0..arrays.inputs.count()).all(|at| {
+                let its_bytes = if self.numbers >> at & 1 != 0 { number } else { bytes };
+                apart(arrays.inputs.at(at).pointer as usize, its_bytes)
+            }) && arrays.outputs[..place].iter().all(|other| apart(other.pointer as usize, bytes))
+        })
+    }
+
     /// The places its loop may have, the likeliest first.
     #[inline]
     fn places(self) -> impl Iterator<Item = usize> {

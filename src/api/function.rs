@@ -4,7 +4,7 @@ use super::arrays::{Arrays, InPlace, Inputs, Overlap};
 use super::bound_cache::{BoundCache, BoundCall, Fingerprint};
 use super::engine::Engine;
 use super::error::CallError;
-use super::flat::{FlatKind, FlatLoops};
+use super::flat::{FlatKind, FlatLoop, FlatLoops};
 use crate::array::{ArrayLayout, Dtype};
 use crate::compile::Event;
 use crate::exec::bind::{self, BindRequest};
@@ -128,18 +128,12 @@ impl Function {
             let expected = self.outputs().map(str::to_owned).collect();
             return Err(CallError::OutputCount { expected, given: arrays.outputs.len() });
         }
-        // What was written piece by piece is not copied as a whole right after: that stalls for as long as a small loop runs.
-        let in_place = if arrays.are_apart() {
-            None
-        } else {
-            Some(arrays.in_place().map_err(|overlap| self.overlap_error(arrays, overlap))?)
-        };
         let mut new_kind = None;
         if let Some(flat) = &inner.flat
             && let Some((kind, elements)) = flat.kind(arrays)
         {
             match flat.find(kind) {
-                Some(Some(flat)) if in_place.as_ref().is_none_or(|in_place| flat.allows(in_place)) => {
+                Some(Some(flat)) if kind.are_apart(arrays, elements) || self.allows_flat(flat, arrays) => {
                     // SAFETY: the views borrow their arrays through the call; they are of the loop's kind, and overlap only
                     // as the plan allows.
                     return Ok(unsafe { flat.run(inner.engine.resources(), arrays, elements) }?);
@@ -148,7 +142,11 @@ impl Function {
                 None => new_kind = Some(kind),
             }
         }
-        let in_place = in_place.unwrap_or_default();
+        let in_place = if arrays.are_apart() {
+            InPlace::new()
+        } else {
+            arrays.in_place().map_err(|overlap| self.overlap_error(arrays, overlap))?
+        };
         let fingerprint = Fingerprint::of(arrays, &in_place);
         // SAFETY: the views borrow their arrays through the call; they have the layouts of the bound plan, and the same outputs
         // are the very array of an input.
@@ -157,6 +155,12 @@ impl Function {
             Some(result) => Ok(result?),
             None => self.call_new(arrays, in_place, fingerprint, new_kind),
         }
+    }
+
+    /// Whether outputs of a flat call that overlap are the very arrays of inputs, and the loop allows it.
+    #[inline(never)]
+    fn allows_flat<I: Inputs + ?Sized>(&self, flat: &FlatLoop, arrays: &Arrays<'_, I>) -> bool {
+        arrays.in_place().is_ok_and(|in_place| flat.allows(&in_place))
     }
 
     /// Checks, plans and binds a call that is not known, runs it, and keeps what was bound.

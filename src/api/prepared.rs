@@ -34,7 +34,30 @@ struct Inner {
     function: Function,
     call: BoundCall,
     compiled: Arc<CompiledPlan>,
+    /// What each array may touch, inputs before outputs, in bytes from its first element.
+    reaches: SmallVec<[(isize, isize); 4]>,
     free_lengths: bool,
+}
+
+impl Inner {
+    /// Whether no output of a call of arrays that lie as they were bound shares addresses with another array.
+    #[inline]
+    fn are_apart(&self, inputs: &[ArrayRef<'_>], outputs: &[ArrayOut<'_>]) -> bool {
+        let range = |pointer: *const u8, (low, high): (isize, isize)| {
+            ((pointer as usize).wrapping_add_signed(low), (pointer as usize).wrapping_add_signed(high))
+        };
+        let (of_inputs, of_outputs) = self.reaches.split_at(inputs.len());
+        outputs.iter().zip(of_outputs).enumerate().all(|(place, (output, reach))| {
+            let own = range(output.pointer, *reach);
+            let apart = |pointer: *const u8, reach: &(isize, isize)| {
+                let other = range(pointer, *reach);
+                // An empty range is between no two ends.
+                own.0.max(other.0) >= own.1.min(other.1)
+            };
+            inputs.iter().zip(of_inputs).all(|(input, reach)| apart(input.pointer, reach))
+                && outputs[..place].iter().zip(of_outputs).all(|(other, reach)| apart(other.pointer, reach))
+        })
+    }
 }
 
 impl Prepared {
@@ -61,7 +84,8 @@ impl Prepared {
         let arrays = Arrays { inputs: inputs.as_slice(), outputs: &outputs };
         let (call, compiled) = function.bind(&arrays, InPlace::new())?;
         let free_lengths = signature.has_free_lengths();
-        Ok(Prepared(Arc::new(Inner { function: function.clone(), call, compiled, free_lengths })))
+        let reaches = call.inputs.iter().chain(&call.outputs).map(|layout| layout.borrow().reach()).collect();
+        Ok(Prepared(Arc::new(Inner { function: function.clone(), call, compiled, reaches, free_lengths })))
     }
 
     /// Calls a function of one output, inputs in the order of [`Function::inputs`]. Only layouts and overlaps are checked.
@@ -84,7 +108,7 @@ impl Prepared {
         let arrays = Arrays { inputs, outputs };
         let Inner { function, call, .. } = &*self.0;
         if call.fits_layouts(&arrays) {
-            if arrays.are_apart() {
+            if self.0.are_apart(inputs, outputs) {
                 let _mode = FloatMode::enter();
                 let resources = function.engine().resources();
                 // SAFETY: the views borrow their arrays through the call; they have the layouts that were bound, and no

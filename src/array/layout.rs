@@ -267,6 +267,17 @@ impl OwnedLayout {
         ArrayLayout { dtype: self.dtype, form }
     }
 
+    /// Whether an array lies like this.
+    #[inline]
+    pub(crate) fn is(&self, array: &ArrayLayout<'_>) -> bool {
+        match array.form {
+            Form::Run(length) => {
+                self.dtype == array.dtype && self.strides.is_none() && matches!(*self.shape, [own] if own == length)
+            }
+            _ => self.borrow() == *array,
+        }
+    }
+
     /// The lengths of the axes.
     pub(crate) fn shape(&self) -> &[usize] {
         &self.shape

@@ -166,8 +166,8 @@ lane!(f64, u64);
 pub trait LaneVisitor<L: Lane> {
     /// What the visitor returns.
     type Output;
-    /// Takes the meaning of an op on the bits of one lane; arguments past the arity are ignored.
-    fn visit<F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) -> Self::Output;
+    /// Takes the meaning of an op of some arity on the bits of one lane; arguments past the arity are ignored.
+    fn visit<const ARITY: usize, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) -> Self::Output;
 }
 
 macro_rules! kind_type {
@@ -256,7 +256,8 @@ macro_rules! lane_op_table {
                         #[inline(always)]
                         #[allow(clippy::extra_unused_type_parameters)]
                         fn meaning<L: Lane>($($argument: kind_type!($kind, L)),*) -> kind_type!($result, L) { $meaning }
-                        visitor.visit(#[inline(always)] |a: L::Bits, b: L::Bits, c: L::Bits| {
+                        const ARITY: usize = [$(stringify!($argument)),*].len();
+                        visitor.visit::<ARITY, _>(#[inline(always)] |a: L::Bits, b: L::Bits, c: L::Bits| {
                             apply_meaning!(L, meaning, a, b, c, [$($kind),*] -> $result)
                         })
                     } )*
@@ -308,7 +309,10 @@ impl LaneOp {
         struct Once<L: Lane>([L::Bits; 3]);
         impl<L: Lane> LaneVisitor<L> for Once<L> {
             type Output = L::Bits;
-            fn visit<F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) -> L::Bits {
+            fn visit<const ARITY: usize, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(
+                self,
+                meaning: F,
+            ) -> L::Bits {
                 meaning(self.0[0], self.0[1], self.0[2])
             }
         }

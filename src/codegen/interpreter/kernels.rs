@@ -139,19 +139,22 @@ struct Sweep<const CHUNK: usize> {
 impl<L: Lane, const CHUNK: usize> LaneVisitor<L> for Sweep<CHUNK> {
     type Output = ();
 
-    /// The loop of an op, once for each mix of varying and uniform arguments that occurs.
+    /// The loop of an op, once for each mix of varying and uniform arguments that occurs: where all are uniform, one chunk is
+    /// computed as if they varied. Arguments past the arity repeat the first.
     #[inline(always)]
-    fn visit<F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) {
+    fn visit<const ARITY: usize, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) {
+        debug_assert!(self.uniform & 7 != 7, "uniform steps take arguments as they come");
         // SAFETY: whoever made this sweep vouches for its pointers.
         unsafe {
-            match self.uniform {
-                0 => self.mixed::<L, F, 0>(meaning),
-                1 => self.mixed::<L, F, 1>(meaning),
-                2 => self.mixed::<L, F, 2>(meaning),
-                3 => self.mixed::<L, F, 3>(meaning),
-                4 => self.mixed::<L, F, 4>(meaning),
-                5 => self.mixed::<L, F, 5>(meaning),
-                _ => self.mixed::<L, F, 6>(meaning),
+            match (ARITY, self.uniform) {
+                (1, _) | (_, 0) => self.mixed::<L, F, 0>(meaning),
+                (2, uniform) if uniform & 1 != 0 => self.mixed::<L, F, 1>(meaning),
+                (2, _) | (_, 2) => self.mixed::<L, F, 2>(meaning),
+                (_, 1) => self.mixed::<L, F, 1>(meaning),
+                (_, 3) => self.mixed::<L, F, 3>(meaning),
+                (_, 4) => self.mixed::<L, F, 4>(meaning),
+                (_, 5) => self.mixed::<L, F, 5>(meaning),
+                (_, _) => self.mixed::<L, F, 6>(meaning),
             }
         }
     }
@@ -162,7 +165,9 @@ impl<const CHUNK: usize> Sweep<CHUNK> {
     #[inline(always)]
     unsafe fn mixed<L: Lane, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits, const UNIFORM: u8>(self, meaning: F) {
         let out = self.out.cast::<L::Bits>();
-        let [a, b, c] = self.arguments.map(|argument| argument.cast::<L::Bits>());
+        // One by one: a closure here would be code for each of some hundred loops.
+        let [a, b, c] = self.arguments;
+        let (a, b, c) = (a.cast::<L::Bits>(), b.cast::<L::Bits>(), c.cast::<L::Bits>());
         // SAFETY: the caller's promise; a uniform argument has one chunk, the others as many as the loop reads.
         unsafe {
             let (first_a, first_b, first_c) = (a.read_unaligned(), b.read_unaligned(), c.read_unaligned());
@@ -217,11 +222,8 @@ impl<const CHUNK: usize> Sweep<CHUNK> {
                 let constant = self.read::<L>(2, index);
                 for k in 0..TOGETHER {
                     for lane in 0..CHUNK {
-                        let [sum, factor, constant] = [sums[k][lane], factors[k][lane], constant[lane]].map(
-                            #[inline(always)]
-                            |bits| L::float(bits),
-                        );
-                        sums[k][lane] = L::fused(sum, factor, constant).bits();
+                        let (sum, factor) = (L::float(sums[k][lane]), L::float(factors[k][lane]));
+                        sums[k][lane] = L::fused(sum, factor, L::float(constant[lane])).bits();
                     }
                 }
             }
