@@ -7,6 +7,9 @@
 //! An output may be the very array of an input (*in place*) where the plan allows it: the input is read whole, element by
 //! element as the output is written, and by no later pass. Every other overlap of an output is refused.
 
+// Sizes and keys are never cut short: a key that was led to reads behind an array.
+#![warn(clippy::cast_possible_truncation)]
+
 mod ahead;
 mod arrays;
 mod bound_cache;

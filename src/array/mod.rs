@@ -1,5 +1,8 @@
 //! Element types, and borrowed strided views of arrays as calls take them.
 
+// Sizes and keys are never cut short: a key that was led to reads behind an array.
+#![warn(clippy::cast_possible_truncation)]
+
 mod dtype;
 mod error;
 mod layout;

@@ -5,10 +5,14 @@
 //! [`Event`] says so. With [`Verify::OnCompile`] so does code whose results differ from the interpreter's on probe
 //! values ([`probe`]).
 
+// Sizes and keys are never cut short: a key that was led to reads behind an array.
+#![warn(clippy::cast_possible_truncation)]
+
 mod cache;
 mod compiled;
 mod compiler;
 mod event;
+#[allow(clippy::cast_possible_truncation, reason = "it draws numbers, and takes them apart")]
 mod probe;
 
 pub use cache::CacheUsage;

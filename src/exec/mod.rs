@@ -6,6 +6,9 @@
 //! addresses. Running that takes the addresses of one call, threads ([`threads`]) and scratch ([`scratch`]), and nothing
 //! else. No order of summation, so no bit, depends on any of it but on the length of a row.
 
+// Sizes and keys are never cut short: a key that was led to reads behind an array.
+#![warn(clippy::cast_possible_truncation)]
+
 pub(crate) mod bind;
 pub(crate) mod bound;
 pub(crate) mod compiled;

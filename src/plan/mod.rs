@@ -3,6 +3,9 @@
 //! The way ([`planner`]): `sink` moves halves to the inputs; `partition` decides which ops share a kernel; `stages` cuts a
 //! kernel into passes over its rows. What a pass is in code is no business of a plan. The plan's notes say why each boundary is there.
 
+// Sizes and keys are never cut short: a key that was led to reads behind an array.
+#![warn(clippy::cast_possible_truncation)]
+
 mod cost;
 mod decision;
 mod kernel;

@@ -142,7 +142,8 @@ fn cut_chain(graph: &Graph, array: NodeId, buffer: Buffer) -> FxHashMap<NodeId, 
         {
             debug_assert!(*axis < 0, "sunk halves count from the end");
             let mut cuts: Vec<(usize, Half)> = inner.cuts.clone();
-            cuts.push((axis.unsigned_abs() as usize, *half));
+            let from_end = usize::try_from(axis.unsigned_abs()).expect("an array has few axes");
+            cuts.push((from_end, *half));
             chain.insert(id, Leaf { buffer, cuts });
         }
     }
