@@ -12,6 +12,15 @@ impl Engine {
     ///
     /// # Errors
     /// What is wrong with the expression.
+    ///
+    /// ```
+    /// let engine = fuselet::Engine::new()?;
+    /// let from_text = engine.compile("gelu(x) + 1")?;
+    /// let from_builder = engine.compile(&(fuselet::activations::gelu().apply(&fuselet::Expr::input("x")) + 1.0))?;
+    /// assert_eq!(from_text.graph(), from_builder.graph());
+    /// assert!(engine.compile("gelu(x").is_err());
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
     pub fn compile(&self, expression: impl fuselet_ir::IntoProgram) -> Result<Function, CompileError> {
         self.compile_with(expression, self.0.fusion)
     }
@@ -20,6 +29,13 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::compile`].
+    ///
+    /// ```
+    /// use fuselet::{Engine, Fusion};
+    /// let f = Engine::new()?.compile_with("tanh(x) * x", Fusion::Off)?;
+    /// assert_eq!(f.call_to_vec::<f32>(&[("x", (&[0.0f32]).into())])?, [0.0]);
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
     pub fn compile_with(
         &self,
         expression: impl fuselet_ir::IntoProgram,
@@ -36,6 +52,17 @@ impl Engine {
     ///
     /// # Errors
     /// A graph that breaks an invariant.
+    ///
+    /// ```
+    /// use fuselet::{Engine, Fusion, ir::{Graph, Op}};
+    /// let mut graph = Graph::new();
+    /// let x = graph.input("x");
+    /// let doubled = graph.apply(Op::Add, &[x, x]);
+    /// graph.output("doubled", doubled);
+    /// let f = Engine::new()?.compile_graph(&graph, Fusion::Full)?;
+    /// assert_eq!(f.call_to_vec::<f32>(&[("x", (&[1.5f32]).into())])?, [3.0]);
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
     pub fn compile_graph(&self, graph: &Graph, fusion: Fusion) -> Result<Function, CompileError> {
         let _mode = FloatMode::enter();
         verify::verify(graph)?;

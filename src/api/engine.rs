@@ -79,6 +79,17 @@ impl Engine {
 
     /// Frees the scratch memory that the engine keeps between calls: row buffers, and arrays between kernels. The next call
     /// that needs some takes it anew. ([`super::EngineBuilder::scratch_bytes`] bounds what is kept.)
+    ///
+    /// ```
+    /// use fuselet::ArrayRef;
+    /// let engine = fuselet::Engine::new()?;
+    /// let f = engine.compile("softmax(softmax(x, axis = 0), axis = 1)")?;
+    /// f.call_to_vec::<f32>(&[("x", ArrayRef::new(&[1.0f32; 600], &[20, 30])?)])?;
+    /// assert!(engine.scratch_usage() > 0);
+    /// engine.release_scratch();
+    /// assert_eq!(engine.scratch_usage(), 0);
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
     pub fn release_scratch(&self) {
         self.0.resources.scratch.release();
     }

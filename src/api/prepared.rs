@@ -103,6 +103,16 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`Prepared::call`].
+    ///
+    /// ```
+    /// use fuselet::{Dtype, Engine, Signature};
+    /// let f = Engine::new()?.compile("double = x * 2, half = x / 2")?;
+    /// let prepared = f.prepare(&Signature::new().with("x", Dtype::F32, &[2])?)?;
+    /// let (mut double, mut half) = ([0.0f32; 2], [0.0f32; 2]);
+    /// prepared.call_views(&[(&[1.0f32, 3.0]).into()], &[(&mut double).into(), (&mut half).into()])?;
+    /// assert_eq!((double, half), ([2.0, 6.0], [0.5, 1.5]));
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
     #[inline]
     pub fn call_views(&self, inputs: &[ArrayRef<'_>], outputs: &[ArrayOut<'_>]) -> Result<(), CallError> {
         let arrays = Arrays { inputs, outputs };

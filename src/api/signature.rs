@@ -80,6 +80,16 @@ impl Signature {
     /// For calls of any lengths whose arrays are of the same classes: dtype, rank, row-major or not. What is prepared is
     /// compiled for the lengths given; other lengths are bound when they first come, and compile only where they need other
     /// code (an axis of length 1, rows shorter than 16).
+    ///
+    /// ```
+    /// use fuselet::{ArrayMut, ArrayRef, Dtype, Engine, Signature};
+    /// let f = Engine::new()?.compile("x * 2")?;
+    /// let prepared = f.prepare(&Signature::new().with("x", Dtype::F32, &[2, 4])?.with_free_lengths())?;
+    /// let (x, mut y) = ([1.0f32; 15], [0.0f32; 15]);
+    /// prepared.call(&[ArrayRef::new(&x, &[3, 5])?], ArrayMut::new(&mut y, &[3, 5])?)?;
+    /// assert_eq!(y, [2.0; 15]);
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
     #[must_use]
     pub fn with_free_lengths(mut self) -> Signature {
         self.free_lengths = true;

@@ -359,6 +359,18 @@ impl<'a> ArrayOut<'a> {
     ///
     /// # Errors
     /// As [`ArrayMut::strided`].
+    ///
+    /// ```
+    /// use fuselet::{ArrayOut, Engine};
+    /// let f = Engine::new()?.compile("x + 1")?;
+    /// // Every other element of six.
+    /// let mut y: Vec<f32> = Vec::with_capacity(6);
+    /// let room = &mut y.spare_capacity_mut()[..6];
+    /// f.call(&[("x", (&[1.0f32, 2.0, 3.0]).into())], ArrayOut::uninit_strided(room, &[3], &[2], 0)?)?;
+    /// // SAFETY: the call has written it.
+    /// assert_eq!(unsafe { room[4].assume_init() }, 4.0);
+    /// # Ok::<(), fuselet::Error>(())
+    /// ```
     pub fn uninit_strided<T: Element>(
         data: &'a mut [MaybeUninit<T>],
         shape: &'a [usize],
