@@ -8,7 +8,7 @@ mod common;
 
 use common::chains::SILU_AFFINE;
 use common::timing::{Contender, ratio, take_turns};
-use common::{Array, Case, backends};
+use common::{Array, Case, CodeScratch, backends};
 use criterion::{BenchmarkId, Criterion};
 use fuselet::lane::OperandArgument;
 use fuselet::{ArrayMut, ArrayOut, ArrayRef, BackendChoice, Dtype, Engine, Function, Fusion, Isa, Signature};
@@ -67,9 +67,10 @@ fn calls(criterion: &mut Criterion) {
                 .chain(outputs)
                 .map(|pointer| OperandArgument { pointer, stride: 4, outer_stride: 0 })
                 .collect();
+            let mut scratch = CodeScratch::of(compiled.code.as_ref());
             group.bench_function(BenchmarkId::new("code alone", name), |bencher| {
                 // SAFETY: an elementwise pass has one operand for each input and output, in order.
-                bencher.iter(|| unsafe { compiled.code.run(&arguments, N, 1) });
+                bencher.iter(|| unsafe { compiled.code.run_in(&arguments, N, 1, scratch.start()) });
             });
         }
         group.finish();
@@ -106,9 +107,11 @@ fn overheads() {
         // Slices of the same memory, one a way to call it; no two are alive during one call.
         // SAFETY: the array lives until the end, and contenders run one after the other.
         let output = || unsafe { std::slice::from_raw_parts_mut(pointers[1].cast::<f32>(), N) };
+        let mut scratch = CodeScratch::of(code.as_ref());
+        let scratch = scratch.start();
         let turns = &mut [
             // SAFETY: one operand for the input, one for the output, of 16 elements.
-            Contender::new("code", || unsafe { code.run(black_box(&span), black_box(N), 1) }),
+            Contender::new("code", || unsafe { code.run_in(black_box(&span), black_box(N), 1, scratch) }),
             Contender::new("by name", || function.call(&[("x", black_box(x).into())], output()).expect("it fits")),
             Contender::new("by position", || {
                 function.call_positional(&[black_box(x).into()], output()).expect("it fits");
@@ -120,7 +123,9 @@ fn overheads() {
                 unsafe { prepared.call_raw(&[x.cast_const()], &[y]) }.expect("there is memory");
             }),
             // SAFETY: as the first, in two rows of eight.
-            Contender::new("code on rows", || unsafe { code.run(black_box(&rows), black_box(8), black_box(2)) }),
+            Contender::new("code on rows", || unsafe {
+                code.run_in(black_box(&rows), black_box(8), black_box(2), scratch)
+            }),
             // SAFETY: two rows of eight elements, eight apart, in each array.
             Contender::new("tile", || unsafe { tile.call(black_box(&pointers), &[8, 8], black_box(2), black_box(8)) }),
             Contender::new("two strided views", || {

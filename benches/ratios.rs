@@ -9,7 +9,9 @@ mod common;
 
 use common::chains::{ACTIVATIONS, CHAINS, SILU_AFFINE, TEN_OPS, TEN_STEPS, expression};
 use common::timing::{Contender, ratio, take_turns};
-use common::{Array, CACHED, Case, SIZES, WIDTH, backends, engine_named, engines, handwritten, rows, size_name};
+use common::{
+    Array, CACHED, Case, CodeScratch, SIZES, WIDTH, backends, engine_named, engines, handwritten, rows, size_name,
+};
 use fuselet::lane::OperandArgument;
 use fuselet::{ArrayRef, BackendChoice, Engine, Fusion, Isa, Verify};
 use std::hint::black_box;
@@ -284,12 +286,13 @@ fn calls() {
                 .chain(outputs)
                 .map(|pointer| OperandArgument { pointer, stride: 4, outer_stride: 0 })
                 .collect();
+            let mut scratch = CodeScratch::of(compiled.code.as_ref());
             let turns = &mut [
                 Contender::new("checked", || case.function.call(&given, &mut *checked_output).expect("the call fits")),
                 // SAFETY: the arrays are those of the signature, and the output is none of the inputs.
                 Contender::new("raw", || unsafe { prepared.call_raw(&pointers, &outputs) }.expect("there is memory")),
                 // SAFETY: an elementwise pass has one operand for each input and output, in order.
-                Contender::new("code", || unsafe { compiled.code.run(&arguments, N, 1) }),
+                Contender::new("code", || unsafe { compiled.code.run_in(&arguments, N, 1, scratch.start()) }),
             ];
             take_turns(turns, budget());
             let mut cells = vec![function.to_owned(), name.to_owned()];

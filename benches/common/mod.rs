@@ -12,7 +12,7 @@ pub mod lanes;
 pub mod rows;
 pub mod timing;
 
-use fuselet::codegen::{Backend, InParts, cranelift::Cranelift};
+use fuselet::codegen::{Backend, Code, InParts, SCRATCH_ALIGNMENT, cranelift::Cranelift};
 use fuselet::{ArrayMut, ArrayRef, BackendChoice, Engine, EngineError, Function, Fusion, Isa, Prepared, Signature};
 use smallvec::SmallVec;
 use std::rc::Rc;
@@ -136,6 +136,25 @@ pub fn backend_alone(choice: BackendChoice, isa: Isa) -> Option<Arc<dyn Backend>
         #[cfg(target_arch = "x86_64")]
         BackendChoice::Wide => Some(Arc::new(InParts { inner: fuselet::codegen::wide::Wide::new(isa).ok()? })),
         _ => None,
+    }
+}
+
+/// Memory that code works in, if it needs some.
+pub struct CodeScratch(Vec<Line>);
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; SCRATCH_ALIGNMENT]);
+
+impl CodeScratch {
+    /// For this code.
+    pub fn of(code: &dyn Code) -> CodeScratch {
+        CodeScratch(vec![Line([0; SCRATCH_ALIGNMENT]); code.scratch_bytes().div_ceil(SCRATCH_ALIGNMENT)])
+    }
+
+    /// Its first byte.
+    pub fn start(&mut self) -> *mut u8 {
+        self.0.as_mut_ptr().cast()
     }
 }
 
