@@ -336,3 +336,55 @@ fn prepared_calls_of_row_functions_work_in_place_and_not() {
         }
     }
 }
+
+#[test]
+fn layouts_without_end_take_bounded_memory_and_give_the_same_bits() {
+    const INPUTS: usize = 10;
+    let names: Vec<String> = (0..INPUTS).map(|at| format!("x{at}")).collect();
+    let (function_bytes, code_bytes) = (64 << 10, 256 << 10);
+    let kept = Engine::builder()
+        .backend(BackendChoice::Interpreter)
+        .threads(1)
+        .function_cache_bytes(function_bytes)
+        .code_cache_bytes(code_bytes)
+        .build()
+        .expect("the interpreter runs everywhere");
+    let f = kept.compile(names.join(" + ")).expect("it is valid");
+    let data = ramp(200, 0.5);
+    let mut state = 1u64;
+    let mut draw = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((state >> 33) % below).expect("it is small")
+    };
+    for round in 0..3000 {
+        // Each input is whole, a row, a column, a number, transposed, or with gaps: 6^10 combinations.
+        let shape = [3 + draw(3), 4 + draw(5)];
+        let [rows, columns] = shape;
+        let (row, column) = ([columns], [rows, 1]);
+        let (transposed, gaps) = ([1, rows as isize], [columns as isize + 2, 1]);
+        let views: Vec<ArrayRef<'_>> = (0..INPUTS)
+            .map(|_| match draw(6) {
+                0 => ArrayRef::new(&data[..rows * columns], &shape),
+                1 => ArrayRef::new(&data[7..][..columns], &row),
+                2 => ArrayRef::new(&data[3..][..rows], &column),
+                3 => Ok((&data[5]).into()),
+                4 => ArrayRef::strided(&data, &shape, &transposed, 0),
+                _ => ArrayRef::strided(&data, &shape, &gaps, 1),
+            })
+            .collect::<Result<_, _>>()
+            .expect("they fit");
+        let expected = f.output_shapes(&views.iter().map(|view| view.shape().to_vec()).collect::<Vec<_>>());
+        let result = expected.expect("they broadcast").swap_remove(0);
+        let elements = result.iter().product();
+        let mut y = vec![0.0f32; elements];
+        f.call_positional(&views, ArrayMut::new(&mut y, &result).expect("it fits")).expect("the call fits");
+        assert!(f.cache_usage().1 <= function_bytes, "round {round}: {:?}", f.cache_usage());
+        assert!(kept.cache_usage().bytes <= code_bytes, "round {round}: {:?}", kept.cache_usage());
+        if round % 100 == 0 {
+            let mut fresh = vec![0.0f32; elements];
+            let function = engine().compile(names.join(" + ")).expect("it is valid");
+            function.call_positional(&views, ArrayMut::new(&mut fresh, &result).expect("it fits")).expect("it fits");
+            assert_eq!(bits(&y), bits(&fresh), "round {round}");
+        }
+    }
+}
