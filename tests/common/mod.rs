@@ -8,8 +8,8 @@
 #![allow(dead_code, reason = "each suite uses its part")]
 
 use fuselet::ir::{Activation, IntoProgram, Library, Program};
-use fuselet::{ArrayMut, ArrayOut, ArrayRef, BackendChoice, CallError, Engine, Function, Fusion, Isa};
-use std::sync::OnceLock;
+use fuselet::{ArrayMut, ArrayOut, ArrayRef, BackendChoice, CallError, Engine, Executor, Function, Fusion, Isa};
+use std::sync::{Arc, OnceLock};
 
 /// An expression over the standard library.
 pub fn program(text: &str) -> Program {
@@ -66,11 +66,26 @@ pub fn name(engine: &Engine) -> String {
     format!("{} on {} thread(s)", engine.backend_name(), engine.threads())
 }
 
+/// Two threads, where rayon is not built in.
+struct Scoped;
+
+impl Executor for Scoped {
+    fn parallelism(&self) -> usize {
+        2
+    }
+    fn run(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| (0..parts).for_each(|number| _ = scope.spawn(move || part(number))));
+    }
+}
+
 fn make_groups(threads: usize) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for choice in [BackendChoice::Interpreter, BackendChoice::Cranelift, BackendChoice::Wide] {
         for isa in [Isa::Baseline, Isa::AvxFma, Isa::Avx2, Isa::Avx512] {
-            let builder = Engine::builder().backend(choice).isa(isa).threads(threads).check_invariants(true);
+            let mut builder = Engine::builder().backend(choice).isa(isa).threads(threads).check_invariants(true);
+            if !cfg!(feature = "rayon") {
+                builder = builder.executor(Arc::new(Scoped));
+            }
             match builder.build() {
                 Ok(engine) => match groups.iter_mut().find(|group| group.fma == isa.has_fma()) {
                     Some(group) => group.engines.push(engine),
