@@ -19,6 +19,7 @@ use fuselet_ir::shape::Shape;
 use fuselet_ir::{Graph, Node};
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -191,8 +192,8 @@ impl Function {
         in_place: InPlace,
     ) -> Result<(BoundCall, Arc<CompiledPlan>), CallError> {
         let (inputs, outputs) = (arrays.input_layouts(), arrays.output_layouts());
-        let (symbolic, compiled) = self.plan(&inputs, &outputs)?;
-        self.check_outputs(&compiled, &symbolic.sizes, &outputs)?;
+        let (sizes, compiled) = self.plan(&inputs, &outputs)?;
+        self.check_outputs(&compiled, &sizes, &outputs)?;
         for (output, input) in &in_place {
             if !compiled.plan.in_place[*output][*input] {
                 let reason =
@@ -206,23 +207,23 @@ impl Function {
             compiled: &compiled,
             inputs: &inputs,
             outputs: &outputs,
-            sizes: &symbolic.sizes,
+            sizes: &sizes,
             in_place: &in_place,
         })?;
         Ok((BoundCall::new(arrays, in_place, plan), compiled))
     }
 
-    /// The plan for inputs of these layouts, made if it is new.
+    /// The plan for inputs of these layouts, made if it is new, and the lengths that its dimensions name.
     pub(super) fn plan(
         &self,
         inputs: &[ArrayLayout<'_>],
         outputs: &[ArrayLayout<'_>],
-    ) -> Result<(SymbolicShapes, Arc<CompiledPlan>), CallError> {
+    ) -> Result<(SmallVec<[usize; 8]>, Arc<CompiledPlan>), CallError> {
         let dtype = self.common_dtype(inputs, outputs)?;
         let symbolic = SymbolicShapes::of(inputs, dtype, self.0.exact);
         if let Some(known) = self.plans().get(&symbolic.key) {
             let known = known.clone();
-            return Ok((symbolic, known));
+            return Ok((symbolic.sizes, known));
         }
         let begin = Instant::now();
         let shapes: Vec<Shape> = inputs.iter().map(|input| input.shape().to_vec()).collect();
@@ -239,7 +240,7 @@ impl Function {
         // Told once the plan is kept and nothing is locked.
         let kernels = compiled.plan.kernels.len();
         self.engine().compiler().report(&Event::Planned { kernels, time: begin.elapsed() });
-        Ok((symbolic, compiled))
+        Ok((symbolic.sizes, compiled))
     }
 
     fn plans(&self) -> std::sync::MutexGuard<'_, LruCache<ShapeKey, Arc<CompiledPlan>, FxBuildHasher>> {
@@ -293,7 +294,7 @@ impl Function {
         let outputs = arrays.output_layouts();
         let fits = self
             .plan(&arrays.input_layouts(), &outputs)
-            .and_then(|(symbolic, compiled)| self.check_outputs(&compiled, &symbolic.sizes, &outputs));
+            .and_then(|(sizes, compiled)| self.check_outputs(&compiled, &sizes, &outputs));
         if let Err(error) = fits {
             return error;
         }

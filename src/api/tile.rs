@@ -112,10 +112,10 @@ impl Tile {
             .collect();
         let layouts: SmallVec<[ArrayLayout<'_>; 8]> =
             given.iter().zip(&shapes).map(|(own, shape)| ArrayLayout::row_major(own.dtype, shape)).collect();
-        let (symbolic, compiled) = function.plan(&layouts, &[])?;
+        let (sizes, compiled) = function.plan(&layouts, &[])?;
         let plan = &compiled.plan;
         let whole = |dimensions: &Vec<crate::plan::Extent>| {
-            dimensions.iter().map(|extent| extent.resolve(&symbolic.sizes)).eq([rows, columns])
+            dimensions.iter().map(|extent| extent.resolve(&sizes)).eq([rows, columns])
         };
         let [kernel] = plan.kernels.as_slice() else {
             return Err(not_a_tile("the function is more than one kernel"));

@@ -108,20 +108,26 @@ impl<'a> ArrayLayout<'a> {
         }
     }
 
-    /// The stride of every axis in bytes, 0 for axes of length 1 and in empty arrays, so that nothing is reached by them.
-    pub(crate) fn byte_strides(&self) -> SmallVec<[isize; MAX_RANK]> {
-        let shape = self.shape();
+    /// Calls `body` for every axis, the last first: with its place from the end, its length, and its stride in bytes, 0 for axes of
+    /// length 1 and in empty arrays, so that nothing is reached by them.
+    #[inline]
+    pub(crate) fn each_axis_from_end(&self, mut body: impl FnMut(usize, usize, isize)) {
+        let (shape, strides) = (self.shape(), self.strides());
         let size = self.dtype.size() as isize;
-        let mut bytes: SmallVec<[isize; MAX_RANK]> = SmallVec::from_elem(0, shape.len());
-        if self.is_empty() {
-            return bytes;
-        }
+        let is_empty = self.is_empty();
         let mut step = size;
-        for axis in (0..shape.len()).rev() {
-            let stride = self.strides().map_or(step, |strides| strides[axis].wrapping_mul(size));
-            bytes[axis] = if shape[axis] == 1 { 0 } else { stride };
-            step = step.wrapping_mul(shape[axis] as isize);
+        for (from_end, length) in shape.iter().rev().enumerate() {
+            let stride = strides.map_or(step, |strides| strides[shape.len() - 1 - from_end].wrapping_mul(size));
+            body(from_end, *length, if *length == 1 || is_empty { 0 } else { stride });
+            step = step.wrapping_mul(*length as isize);
         }
+    }
+
+    /// The stride of every axis in bytes, as [`ArrayLayout::each_axis_from_end`] gives them.
+    pub(crate) fn byte_strides(&self) -> SmallVec<[isize; MAX_RANK]> {
+        let rank = self.shape().len();
+        let mut bytes: SmallVec<[isize; MAX_RANK]> = SmallVec::from_elem(0, rank);
+        self.each_axis_from_end(|from_end, _, stride| bytes[rank - 1 - from_end] = stride);
         bytes
     }
 

@@ -50,6 +50,9 @@ pub(crate) fn bind(request: &BindRequest<'_>) -> Result<BoundPlan, OutOfMemory> 
 impl<'a> BindRequest<'a> {
     fn temporaries(&self) -> Result<Temporaries, OutOfMemory> {
         let plan = &self.compiled.plan;
+        if plan.temporaries.is_empty() {
+            return Ok(Temporaries { shapes: SmallVec::new(), offsets: SmallVec::new(), bytes: 0 });
+        }
         let size = self.compiled.dtype.size();
         let shapes: SmallVec<[SmallVec<[usize; MAX_RANK]>; 4]> = plan
             .temporaries

@@ -12,6 +12,7 @@ use crate::plan::{self, KernelPlan, PassPlan, Plan};
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,13 +32,24 @@ pub(crate) enum Position {
 }
 
 /// Which pass, and how it is compiled.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Variant {
     kernel: usize,
     stage: usize,
     position: Position,
     form: Form,
     layouts: Layouts,
+}
+
+/// In few words: a variant is looked for with every pass that is bound.
+impl Hash for Variant {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.kernel);
+        state.write_usize(self.stage << 16 | (self.position as usize) << 8 | self.form as usize);
+        for some in self.layouts.chunks(8) {
+            state.write_u64(some.iter().fold(0, |word, layout| word << 8 | *layout as u64));
+        }
+    }
 }
 
 /// A pass with its code, and what its operands are.

@@ -23,24 +23,25 @@ pub(crate) struct AlignedOperand {
 
 /// Aligns an array to a domain of this rank, after cutting it in halves.
 pub(crate) fn align(array: &ArrayLayout<'_>, cuts: &[(usize, Half)], rank: usize) -> AlignedOperand {
-    let mut shape: SmallVec<[usize; MAX_RANK]> = SmallVec::from_slice(array.shape());
-    let steps = array.byte_strides();
-    let mut offset = 0isize;
+    let mut aligned = AlignedOperand { offset: 0, strides: [0; MAX_RANK] };
+    let mut lengths = [1; MAX_RANK];
+    let mut steps = [0; MAX_RANK];
+    let own = array.shape().len();
+    // Counted from the end, as broadcasting does.
+    array.each_axis_from_end(|from_end, length, step| (lengths[from_end], steps[from_end]) = (length, step));
     for (from_end, half) in cuts {
-        let axis = shape.len() - from_end;
-        shape[axis] /= 2;
+        let axis = from_end - 1;
+        lengths[axis] /= 2;
         if *half == Half::Second {
-            offset = offset.wrapping_add(steps[axis].wrapping_mul(shape[axis] as isize));
+            aligned.offset = aligned.offset.wrapping_add(steps[axis].wrapping_mul(lengths[axis] as isize));
         }
     }
-    let mut strides = [0; MAX_RANK];
-    for from_end in 1..=rank.min(shape.len()) {
-        let axis = shape.len() - from_end;
-        if shape[axis] != 1 {
-            strides[rank - from_end] = steps[axis];
+    for axis in 0..rank.min(own) {
+        if lengths[axis] != 1 {
+            aligned.strides[rank - 1 - axis] = steps[axis];
         }
     }
-    AlignedOperand { offset, strides }
+    aligned
 }
 
 /// One dimension of a loop nest: its length and every operand's byte stride.
