@@ -59,7 +59,8 @@ impl Executable {
         if codes.is_empty() {
             return Ok(Vec::new());
         }
-        let mut bytes: Vec<u8> = Vec::with_capacity(codes.iter().map(|code| code.bytes.len() + code.alignment).sum());
+        // Room for the code; what lies between functions is little.
+        let mut bytes: Vec<u8> = Vec::with_capacity(codes.iter().map(|code| code.bytes.len()).sum());
         let mut places = Vec::with_capacity(codes.len());
         for code in codes {
             // Anything is aligned to one byte, and to none.
