@@ -660,3 +660,27 @@ fn what_the_backend_refuses_runs_in_the_interpreter_and_is_reported() {
     let explanation = explanation.explain(&signature).unwrap();
     assert!(explanation.passes.iter().all(|pass| pass.backend.starts_with("interpreter")));
 }
+
+#[test]
+fn nothing_to_write_is_nothing_to_do_however_long_other_axes_are() {
+    // Loops over 2^40 empty rows would not end; the products of such lengths overflow.
+    let none: [f32; 0] = [];
+    for engine in engines() {
+        for text in ["softmax(x)", "layer_norm(x)", "sparsemax(x)", "glu(x)", "relu(x) * 2"] {
+            for shape in [&[1usize << 40, 0][..], &[0, 1 << 62, 4], &[1 << 40, 3, 0]] {
+                let function = engine.compile(text).unwrap();
+                let x = ArrayRef::new(&none, shape).unwrap();
+                let result = function.output_shapes(&[shape.to_vec()]).unwrap().remove(0);
+                let mut y: [f32; 0] = [];
+                for _ in 0..2 {
+                    function.call(&[("x", x)], ArrayMut::new(&mut y, &result).unwrap()).unwrap();
+                }
+            }
+        }
+        // What is reduced to numbers is written, though nothing is read.
+        let sum = engine.compile("sum(softmax(x))").unwrap();
+        let (x, mut y) = (ArrayRef::new(&none, &[0, 1 << 62, 4]).unwrap(), [GUARD]);
+        sum.call(&[("x", x)], ArrayMut::new(&mut y, &[1, 1, 1]).unwrap()).unwrap();
+        assert_eq!(y, [0.0]);
+    }
+}
