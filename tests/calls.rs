@@ -677,6 +677,8 @@ fn nothing_to_write_is_nothing_to_do_however_long_other_axes_are() {
                 }
             }
         }
+        let x = ArrayRef::new(&none, &[1 << 40, 1 << 40, 0]).unwrap();
+        assert_eq!(engine.compile("x + 1").unwrap().call_to_vec::<f32>(&[("x", x)]), Ok(vec![]));
         // What is reduced to numbers is written, though nothing is read.
         let sum = engine.compile("sum(softmax(x))").unwrap();
         let (x, mut y) = (ArrayRef::new(&none, &[0, 1 << 62, 4]).unwrap(), [GUARD]);

@@ -71,11 +71,10 @@ impl<'a, I: Inputs + ?Sized> Arrays<'a, I> {
     /// Whether no output reaches over addresses that another array reaches over: the common case, told apart without memory.
     #[inline]
     pub(super) fn are_apart(&self) -> bool {
-        self.outputs.iter().enumerate().all(|(number, output)| {
-            let own = Reach::of(output.pointer, &output.layout);
-            let apart = |pointer: *const u8, layout: &ArrayLayout<'_>| !own.meets(&Reach::of(pointer, layout));
-            (0..self.inputs.count()).all(|at| apart(self.inputs.at(at).pointer, &self.inputs.at(at).layout))
-                && self.outputs[..number].iter().all(|other| apart(other.pointer, &other.layout))
+        let inputs = self.inputs.count();
+        outputs_are_apart(inputs, self.outputs.len(), |at| match at.checked_sub(inputs) {
+            None => Reach::of(self.inputs.at(at).pointer, &self.inputs.at(at).layout),
+            Some(output) => Reach::of(self.outputs[output].pointer, &self.outputs[output].layout),
         })
     }
 
@@ -117,15 +116,29 @@ impl<'a, I: Inputs + ?Sized> Arrays<'a, I> {
     }
 }
 
+/// Whether no output reaches over addresses that an array before it reaches over; `reach` is that of inputs, then outputs.
+#[inline(always)]
+pub(super) fn outputs_are_apart(inputs: usize, outputs: usize, reach: impl Fn(usize) -> Reach) -> bool {
+    (inputs..inputs + outputs).all(|output| {
+        let own = reach(output);
+        (0..output).all(|other| !own.meets(&reach(other)))
+    })
+}
+
 /// The addresses an array may touch; none if it is empty.
-struct Reach(usize, usize);
+pub(super) struct Reach(usize, usize);
 
 impl Reach {
+    /// So many bytes before and behind a pointer.
+    #[inline]
+    pub(super) fn around(pointer: *const u8, (low, high): (isize, isize)) -> Reach {
+        Reach((pointer as usize).wrapping_add_signed(low), (pointer as usize).wrapping_add_signed(high))
+    }
+
     #[inline]
     fn of(pointer: *const u8, layout: &ArrayLayout<'_>) -> Reach {
         if layout.strides().is_some() {
-            let (low, high) = layout.reach();
-            return Reach((pointer as usize).wrapping_add_signed(low), (pointer as usize).wrapping_add_signed(high));
+            return Reach::around(pointer, layout.reach());
         }
         let bytes = layout.elements().wrapping_mul(layout.dtype.size());
         Reach(pointer as usize, (pointer as usize).wrapping_add(bytes))

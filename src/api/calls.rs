@@ -4,7 +4,7 @@
 use super::arrays::Arrays;
 use super::error::CallError;
 use super::function::Function;
-use crate::array::{ArrayMut, ArrayOut, ArrayRef, Element};
+use crate::array::{ArrayLayout, ArrayMut, ArrayOut, ArrayRef, Element};
 use fuselet_ir::shape::Shape;
 use smallvec::SmallVec;
 
@@ -171,7 +171,7 @@ impl Function {
         let ordered = self.inputs_in_order(inputs)?;
         let shapes: Vec<Shape> = ordered.iter().map(|input| input.shape().to_vec()).collect();
         let shape = self.output_shapes(&shapes)?.swap_remove(0);
-        let elements = shape.iter().product();
+        let elements = ArrayLayout::row_major(T::DTYPE, &shape).elements();
         let mut result: Vec<T> = Vec::new();
         let bytes = usize::saturating_mul(elements, size_of::<T>());
         result.try_reserve_exact(elements).map_err(|_| CallError::OutOfMemory { bytes })?;

@@ -1,6 +1,6 @@
 //! A function made ready for arrays of one signature.
 
-use super::arrays::{Arrays, InPlace};
+use super::arrays::{Arrays, InPlace, Reach, outputs_are_apart};
 use super::bound_cache::BoundCall;
 use super::error::CallError;
 use super::explanation::Explanation;
@@ -43,19 +43,12 @@ impl Inner {
     /// Whether no output of a call of arrays that lie as they were bound shares addresses with another array.
     #[inline]
     fn are_apart(&self, inputs: &[ArrayRef<'_>], outputs: &[ArrayOut<'_>]) -> bool {
-        let range = |pointer: *const u8, (low, high): (isize, isize)| {
-            ((pointer as usize).wrapping_add_signed(low), (pointer as usize).wrapping_add_signed(high))
-        };
-        let (of_inputs, of_outputs) = self.reaches.split_at(inputs.len());
-        outputs.iter().zip(of_outputs).enumerate().all(|(place, (output, reach))| {
-            let own = range(output.pointer, *reach);
-            let apart = |pointer: *const u8, reach: &(isize, isize)| {
-                let other = range(pointer, *reach);
-                // An empty range is between no two ends.
-                own.0.max(other.0) >= own.1.min(other.1)
+        outputs_are_apart(inputs.len(), outputs.len(), |at| {
+            let pointer = match at.checked_sub(inputs.len()) {
+                None => inputs[at].pointer,
+                Some(output) => outputs[output].pointer.cast_const(),
             };
-            inputs.iter().zip(of_inputs).all(|(input, reach)| apart(input.pointer, reach))
-                && outputs[..place].iter().zip(of_outputs).all(|(other, reach)| apart(other.pointer, reach))
+            Reach::around(pointer, self.reaches[at])
         })
     }
 }
