@@ -121,7 +121,7 @@ pub use api::{
     BackendChoice, CallError, CompileError, Engine, EngineBuilder, EngineError, Error, Explanation, Function, Prepared,
     Signature, Tile, UnknownBackend,
 };
-pub use array::{ArrayError, ArrayMut, ArrayOut, ArrayRef, Dtype, Element, MAX_RANK};
+pub use array::{ArrayError, ArrayMut, ArrayOut, ArrayRef, Dtype, Element, MAX_RANK, UnknownDtype};
 pub use codegen::isa::{Isa, UnknownIsa};
 pub use compile::{CacheUsage, Compiled, Event, Verify};
 pub use exec::threads::Executor;

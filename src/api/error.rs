@@ -1,6 +1,6 @@
 //! What can be wrong.
 
-use crate::array::{ArrayError, Dtype};
+use crate::array::ArrayError;
 use crate::codegen::BackendError;
 use crate::codegen::isa::Isa;
 use fuselet_ir::shape::ShapeError;
@@ -104,20 +104,6 @@ pub enum CallError {
         nearest: Option<String>,
         /// All outputs.
         expected: Vec<String>,
-    },
-    /// Arrays of different dtypes.
-    #[error(
-        "`{name}` is {found}, but `{other}` is {expected}; convert one of them, all arrays of a call have one dtype"
-    )]
-    Dtype {
-        /// The array.
-        name: String,
-        /// Its dtype.
-        found: Dtype,
-        /// The array it is compared with.
-        other: String,
-        /// The dtype of that one.
-        expected: Dtype,
     },
     /// The shapes of the inputs do not fit the function.
     #[error(transparent)]

@@ -11,7 +11,7 @@ use crate::codegen::Code;
 use crate::codegen::write::{Form, OperandBinding};
 use crate::compile::Compiler;
 use crate::exec::bound::Resources;
-use crate::exec::compiled::{CompiledPlan, Layouts, Position};
+use crate::exec::compiled::{CompiledPlan, Layouts, Position, Storage};
 use crate::exec::operands;
 use crate::exec::scratch::{OutOfMemory, round_up};
 use crate::lane::{Layout, OperandArgument};
@@ -199,7 +199,8 @@ impl FlatLoop {
                 Some(if stride == 0 { Layout::Broadcast } else { Layout::Contiguous })
             })
             .collect::<Option<_>>()?;
-        let pass = compiled.pass(compiler, (0, 0), Position::Row, Form::Span, &layouts);
+        let storage = Storage::from_elem(kind.dtype, kernel.sources.len() + kernel.sinks.len());
+        let pass = compiled.pass(compiler, (0, 0), Position::Row, Form::Span, &layouts, &storage);
         let operands = pass
             .bindings
             .iter()

@@ -5,7 +5,7 @@ use super::bound_cache::{BoundCache, BoundCall, Fingerprint};
 use super::engine::Engine;
 use super::error::CallError;
 use super::flat::{FlatKind, FlatLoop, FlatLoops};
-use crate::array::{ArrayLayout, Dtype};
+use crate::array::{ArrayLayout, ComputeDtype};
 use crate::compile::Event;
 use crate::exec::bind::{self, BindRequest};
 use crate::exec::compiled::CompiledPlan;
@@ -219,7 +219,7 @@ impl Function {
         inputs: &[ArrayLayout<'_>],
         outputs: &[ArrayLayout<'_>],
     ) -> Result<(SmallVec<[usize; 8]>, Arc<CompiledPlan>), CallError> {
-        let dtype = self.common_dtype(inputs, outputs)?;
+        let dtype = ComputeDtype::of(inputs.iter().chain(outputs).map(|array| array.dtype));
         let symbolic = SymbolicShapes::of(inputs, dtype, self.0.exact);
         if let Some(known) = self.plans().get(&symbolic.key) {
             let known = known.clone();
@@ -246,18 +246,6 @@ impl Function {
     fn plans(&self) -> std::sync::MutexGuard<'_, LruCache<ShapeKey, Arc<CompiledPlan>, FxBuildHasher>> {
         // The map is whole between any two of its operations.
         self.0.plans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn common_dtype(&self, inputs: &[ArrayLayout<'_>], outputs: &[ArrayLayout<'_>]) -> Result<Dtype, CallError> {
-        let mut all = inputs.iter().chain(outputs);
-        let expected = all.clone().next().map_or(Dtype::F32, |first| first.dtype);
-        let Some(at) = all.position(|array| array.dtype != expected) else { return Ok(expected) };
-        let name = |at: usize| match at.checked_sub(inputs.len()) {
-            None => self.inputs()[at].clone(),
-            Some(output) => self.output_name(output),
-        };
-        let found = inputs.iter().chain(outputs).nth(at).map_or(expected, |array| array.dtype);
-        Err(CallError::Dtype { name: name(at), found, other: name(0), expected })
     }
 
     fn check_outputs(

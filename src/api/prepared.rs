@@ -6,7 +6,7 @@ use super::error::CallError;
 use super::explanation::Explanation;
 use super::function::Function;
 use super::signature::Signature;
-use crate::array::{ArrayLayout, ArrayMut, ArrayOut, ArrayRef};
+use crate::array::{ArrayLayout, ArrayMut, ArrayOut, ArrayRef, Dtype};
 use crate::exec::compiled::CompiledPlan;
 use crate::exec::float_mode::FloatMode;
 use fuselet_ir::shape::Shape;
@@ -60,14 +60,13 @@ impl Prepared {
         let shapes: Vec<Shape> = inputs.iter().map(|input| input.borrow().shape().to_vec()).collect();
         let outputs = function.output_shapes(&shapes)?;
         let names: Vec<String> = function.outputs().map(str::to_owned).collect();
-        let dtype = inputs.first().map(|input| input.dtype);
+        let promoted = Dtype::of_result(inputs.iter().map(|input| input.dtype));
         let layouts: SmallVec<[ArrayLayout<'_>; 4]> = names
             .iter()
             .zip(&outputs)
             .map(|(name, shape)| {
                 let given = signature.output(name, &names)?;
-                let dtype = dtype.or(given.map(|given| given.dtype)).unwrap_or_default();
-                Ok(given.map_or_else(|| ArrayLayout::row_major(dtype, shape), |given| given.borrow()))
+                Ok(given.map_or_else(|| ArrayLayout::row_major(promoted, shape), |given| given.borrow()))
             })
             .collect::<Result<_, CallError>>()?;
         // Views of nothing: binding looks at layouts alone.

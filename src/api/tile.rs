@@ -3,11 +3,11 @@
 use super::error::CallError;
 use super::function::Function;
 use super::signature::Signature;
-use crate::array::{ArrayLayout, OwnedLayout};
+use crate::array::{ArrayLayout, Dtype, OwnedLayout};
 use crate::codegen::Code;
 use crate::codegen::stack::{STACK_BYTES, run_on_stack};
 use crate::codegen::write::{Form, OperandBinding};
-use crate::exec::compiled::{Layouts, Position};
+use crate::exec::compiled::{Layouts, Position, Storage};
 use crate::exec::float_mode::FloatMode;
 use crate::exec::operands;
 use crate::lane::{Layout, OperandArgument};
@@ -112,7 +112,19 @@ impl Tile {
             .collect();
         let layouts: SmallVec<[ArrayLayout<'_>; 8]> =
             given.iter().zip(&shapes).map(|(own, shape)| ArrayLayout::row_major(own.dtype, shape)).collect();
-        let (sizes, compiled) = function.plan(&layouts, &[])?;
+        let names: Vec<String> = function.outputs().map(str::to_owned).collect();
+        let promoted = Dtype::of_result(given.iter().map(|layout| layout.dtype));
+        let outputs: SmallVec<[Dtype; 4]> = names
+            .iter()
+            .map(|name| match signature.output(name, &names)? {
+                Some(layout) if !layout.borrow().is_row_major() => Err(not_a_tile("an output has strides of its own")),
+                Some(layout) => Ok(layout.dtype),
+                None => Ok(promoted),
+            })
+            .collect::<Result<_, CallError>>()?;
+        let targets: SmallVec<[ArrayLayout<'_>; 4]> =
+            outputs.iter().map(|dtype| ArrayLayout::row_major(*dtype, &[])).collect();
+        let (sizes, compiled) = function.plan(&layouts, &targets)?;
         let plan = &compiled.plan;
         let whole = |dimensions: &Vec<crate::plan::Extent>| {
             dimensions.iter().map(|extent| extent.resolve(&sizes)).eq([rows, columns])
@@ -130,21 +142,33 @@ impl Tile {
             return Err(not_a_tile("the function takes halves of an input"));
         }
         let inputs = function.inputs().len();
-        let size = compiled.dtype.size() as isize;
         let operand = |buffer: Buffer| {
-            let (array, extent) = match buffer {
-                Buffer::Input(at) => (at, extents[at]),
-                Buffer::Output(at) => (inputs + at, Extent { rows: true, columns: true }),
+            let (array, extent, dtype) = match buffer {
+                Buffer::Input(at) => (at, extents[at], given[at].dtype),
+                Buffer::Output(at) => (inputs + at, Extent { rows: true, columns: true }, outputs[at]),
                 Buffer::Temporary(_) => return None,
             };
-            let bytes = |varies: bool| if varies { size } else { 0 };
+            let bytes = |varies: bool| if varies { dtype.size() as isize } else { 0 };
             Some(TileOperand { array, row_unit: bytes(extent.rows), column: bytes(extent.columns) })
         };
         let layout = |operand: TileOperand| if operand.column == 0 { Layout::Broadcast } else { Layout::Contiguous };
         let slots = kernel.stages[0].row_pass.slots.iter();
         let slots = slots.map(|slot| Some(layout(operand(kernel.buffer(*slot)?)?))).collect::<Option<Layouts>>();
+        let storage: Storage = kernel
+            .sources
+            .iter()
+            .map(|source| source.buffer)
+            .chain(kernel.sinks.iter().map(|sink| sink.buffer))
+            .map(|buffer| match buffer {
+                Buffer::Input(at) => given[at].dtype,
+                Buffer::Output(at) => outputs[at],
+                Buffer::Temporary(_) => compiled.dtype.storage(),
+            })
+            .collect();
         let pass = match slots {
-            Some(layouts) => compiled.pass(function.engine().compiler(), (0, 0), Position::Row, Form::Span, &layouts),
+            Some(layouts) => {
+                compiled.pass(function.engine().compiler(), (0, 0), Position::Row, Form::Span, &layouts, &storage)
+            }
             None => return Err(not_a_tile("the function is more than one kernel")),
         };
         let operands = pass.bindings.iter().filter_map(|binding| match binding {

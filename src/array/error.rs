@@ -1,5 +1,6 @@
 //! Why a view cannot be made.
 
+use super::dtype::Dtype;
 use super::layout::MAX_RANK;
 use thiserror::Error;
 
@@ -22,6 +23,14 @@ pub enum ArrayError {
         expected: usize,
         /// The slice's number of elements.
         length: usize,
+    },
+    /// Bytes that are no whole number of elements.
+    #[error("{bytes} bytes are no whole number of {dtype} elements")]
+    Bytes {
+        /// The dtype.
+        dtype: Dtype,
+        /// The slice's number of bytes.
+        bytes: usize,
     },
     /// Not as many strides as axes.
     #[error("shape {shape:?} needs {} strides, but {strides} were given", shape.len())]

@@ -10,7 +10,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
-/// A number type arrays can hold.
+/// A type that arrays can hold: Rust's numbers up to 32 bits, `f64`, `bool`, and with the feature `half` the types of the crate
+/// `half`.
 pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
     /// Its dtype.
     const DTYPE: Dtype;
@@ -18,16 +19,31 @@ pub trait Element: sealed::Sealed + Copy + Send + Sync + 'static {
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
 }
 
-impl Element for f32 {
-    const DTYPE: Dtype = Dtype::F32;
+macro_rules! elements {
+    ($($type:ty: $dtype:ident;)*) => { $(
+        impl sealed::Sealed for $type {}
+        impl Element for $type {
+            const DTYPE: Dtype = Dtype::$dtype;
+        }
+    )* };
 }
-
-impl Element for f64 {
-    const DTYPE: Dtype = Dtype::F64;
+elements! {
+    f64: F64;
+    f32: F32;
+    i32: I32;
+    i16: I16;
+    i8: I8;
+    u32: U32;
+    u16: U16;
+    u8: U8;
+    bool: Bool;
+}
+#[cfg(feature = "half")]
+elements! {
+    half::f16: F16;
+    half::bf16: Bf16;
 }
 
 /// A borrowed array that is read.
@@ -56,7 +72,7 @@ unsafe impl Send for ArrayRef<'_> {}
 unsafe impl Sync for ArrayRef<'_> {}
 
 impl<'a> ArrayRef<'a> {
-    fn of(pointer: *const u8, layout: ArrayLayout<'a>) -> ArrayRef<'a> {
+    pub(super) fn of(pointer: *const u8, layout: ArrayLayout<'a>) -> ArrayRef<'a> {
         ArrayRef { pointer, layout, elements: PhantomData }
     }
 
@@ -167,7 +183,7 @@ unsafe impl Send for ArrayMut<'_> {}
 unsafe impl Sync for ArrayMut<'_> {}
 
 impl<'a> ArrayMut<'a> {
-    fn of(pointer: *mut u8, layout: ArrayLayout<'a>) -> ArrayMut<'a> {
+    pub(super) fn of(pointer: *mut u8, layout: ArrayLayout<'a>) -> ArrayMut<'a> {
         ArrayMut { pointer, layout, elements: PhantomData }
     }
 
@@ -431,12 +447,20 @@ fn check_rank(shape: &[usize]) -> Result<(), ArrayError> {
 }
 
 #[inline]
-fn check_strides(shape: &[usize], strides: &[isize]) -> Result<(), ArrayError> {
+pub(super) fn check_strides(shape: &[usize], strides: &[isize]) -> Result<(), ArrayError> {
     check_rank(shape)?;
     if strides.len() == shape.len() {
         return Ok(());
     }
     Err(ArrayError::Strides { shape: shape.to_vec(), strides: strides.len() })
+}
+
+/// Whether so many bytes are the elements of a row-major array.
+pub(super) fn check_bytes(dtype: Dtype, shape: &[usize], bytes: usize) -> Result<(), ArrayError> {
+    if bytes.is_multiple_of(dtype.size()) {
+        return check_length(shape, bytes / dtype.size());
+    }
+    Err(ArrayError::Bytes { dtype, bytes })
 }
 
 #[inline]
@@ -482,7 +506,7 @@ fn check_bounds(length: usize, shape: &[usize], strides: &[isize], offset: usize
     }
 }
 
-fn distinct<'a>(layout: ArrayLayout<'a>, strides: &[isize]) -> Result<ArrayLayout<'a>, ArrayError> {
+pub(super) fn distinct<'a>(layout: ArrayLayout<'a>, strides: &[isize]) -> Result<ArrayLayout<'a>, ArrayError> {
     if layout.is_injective() {
         return Ok(layout);
     }
@@ -539,7 +563,9 @@ macro_rules! scalars {
         }
     )* };
 }
-scalars!(f32, f64);
+scalars!(f64, f32, i32, i16, i8, u32, u16, u8, bool);
+#[cfg(feature = "half")]
+scalars!(half::f16, half::bf16);
 
 impl<'a> From<&'a ArrayMut<'_>> for ArrayRef<'a> {
     fn from(array: &'a ArrayMut<'_>) -> ArrayRef<'a> {

@@ -56,7 +56,7 @@ impl<B: Backend> Backend for InParts<B> {
             sources,
             operations: pass.program.operation_count(),
         });
-        Ok(Arc::new(Parts::new(parts.collect(), &pass.operands, split.scratch)))
+        Ok(Arc::new(Parts::new(parts.collect(), &pass.operands, split.scratch, pass.program.dtype.size())))
     }
 }
 
@@ -98,14 +98,13 @@ struct Workspace {
 }
 
 impl Parts {
-    /// The parts of a pass of these operands, with so many scratch operands.
-    fn new(parts: Vec<PartCode>, operands: &[Operand], scratch: usize) -> Parts {
-        let size = operands.first().map_or(size_of::<f32>(), |operand| operand.dtype.size());
+    /// The parts of a pass of these operands, with so many scratch operands, whose elements are lanes of so many bytes.
+    fn new(parts: Vec<PartCode>, operands: &[Operand], scratch: usize, size: usize) -> Parts {
         let steps = operands.iter().map(|operand| match operand.layout {
-            Layout::Contiguous | Layout::NonTemporal => Some(size as isize),
+            Layout::Contiguous | Layout::NonTemporal => Some(operand.dtype.size() as isize),
             Layout::Broadcast => Some(0),
             // Tiles are whole groups.
-            Layout::BlockCyclic => Some((CYCLE * size) as isize),
+            Layout::BlockCyclic => Some((CYCLE * operand.dtype.size()) as isize),
             Layout::Strided => None,
         });
         let written = (0..operands.len()).filter(|at| operands[*at].role == Role::Write);

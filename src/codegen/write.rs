@@ -3,7 +3,7 @@
 //! Who runs the pass fills its arguments in from the [`OperandBinding`]s that come with it: there is no order of operands
 //! to be remembered anywhere else.
 
-use crate::array::Dtype;
+use crate::array::{ComputeDtype, Dtype};
 use crate::lane::{LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, ReductionOperator, Role, Value};
 use crate::lower;
 use crate::plan::{Buffer, Extent, KernelPlan, PassPlan, Slot, Stage, node_cost};
@@ -131,16 +131,32 @@ pub(crate) struct PassRequest<'a> {
     pub(crate) form: Form,
     /// How each slot of the pass lies along the span.
     pub(crate) layouts: &'a [Layout],
-    pub(crate) dtype: Dtype,
+    /// How each source of the kernel, then each sink, stores its elements. All else is stored as lanes are.
+    pub(crate) storage: &'a [Dtype],
+    /// What lanes are.
+    pub(crate) dtype: ComputeDtype,
     /// Whether there is a fused multiply-add.
     pub(crate) fma: bool,
+}
+
+impl PassRequest<'_> {
+    /// How the array of a slot stores its elements.
+    fn storage_of(&self, slot: Slot) -> Dtype {
+        match slot {
+            Slot::Source(at) => self.storage[at],
+            Slot::Sink(at) => self.storage[self.kernel.sources.len() + at],
+            Slot::Kept(_) | Slot::Keep(_) | Slot::Scalar(_) | Slot::SetScalar(_) | Slot::Reduction(_) => {
+                self.dtype.storage()
+            }
+        }
+    }
 }
 
 /// Writes a pass. In strip forms each reduction slot is a written strip, which is read as an operand of its own. In forms of
 /// fours the slots that [`moves`] have an operand for each of four elements; and in the one of spans there are operands for
 /// what is [`prefetched`].
 pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
-    let PassRequest { graph, kernel, stage: number, pass, form, layouts, dtype, fma } = *request;
+    let PassRequest { graph, kernel, stage: number, pass, form, layouts, dtype, fma, .. } = *request;
     let stage = &kernel.stages[number];
     let mut bindings: Vec<OperandBinding> =
         pass.slots.iter().map(|slot| OperandBinding::Slot { slot: *slot, body: 0 }).collect();
@@ -154,7 +170,7 @@ pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
                 Slot::Reduction(_) if !form.is_strip() => Role::Accumulate,
                 Slot::Sink(_) | Slot::Keep(_) | Slot::SetScalar(_) | Slot::Reduction(_) => Role::Write,
             };
-            Operand { role, dtype, layout: *layout, name: slot_name(graph, kernel, *slot) }
+            Operand { role, dtype: request.storage_of(*slot), layout: *layout, name: slot_name(graph, kernel, *slot) }
         })
         .collect();
     let mut builder = LaneBuilder::new(dtype, fma);
@@ -217,6 +233,7 @@ pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
             bindings.push(OperandBinding::Prefetch(prefetch));
             let name = slot_name(graph, kernel, slot);
             let name = if ahead { format!("{name} of the next rows") } else { format!("{name} ahead") };
+            let dtype = request.storage_of(slot);
             operands.push(Operand { role: Role::Prefetch, dtype, layout: Layout::BlockCyclic, name });
         }
     }
@@ -270,7 +287,7 @@ pub(crate) fn operator_of(reduction: Reduction) -> ReductionOperator {
 /// writes it over the first.
 pub(crate) fn strip_passes(combine: ReductionOperator, builder: impl Fn() -> LaneBuilder) -> [Pass; 2] {
     let pass = |name: &str, roles: &[(Role, &str)], builder: LaneBuilder| {
-        let dtype = builder.dtype();
+        let dtype = builder.dtype().storage();
         let operand = |(role, name): &(Role, &str)| {
             let (role, layout, name) = (*role, Layout::Contiguous, (*name).to_owned());
             Operand { role, dtype, layout, name }

@@ -5,6 +5,7 @@
 //! accumulators must be equal bit for bit, NaN as a class.
 
 use crate::array::Dtype;
+use crate::array::convert::{Stored, with_stored};
 use crate::codegen::Code;
 use crate::lane::{CYCLE, Layout, Operand, OperandArgument, Pass, Role};
 
@@ -34,7 +35,6 @@ pub(crate) struct Difference {
 /// Both must be code of this very pass: a defect in what they compute is found here, but code that reads or writes outside
 /// its operands does so here already.
 pub(crate) fn compare(pass: &Pass, judge: &dyn Code, code: &dyn Code) -> Option<Difference> {
-    let size = pass.program.dtype.size();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for round in 0..ROUNDS {
         let memory: Vec<Vec<u8>> = pass
@@ -42,21 +42,23 @@ pub(crate) fn compare(pass: &Pass, judge: &dyn Code, code: &dyn Code) -> Option<
             .iter()
             .map(|operand| match operand.role {
                 Role::Read => (0..reach(operand) * OUTER)
-                    .flat_map(|at| bytes(random.value(pass.program.dtype, at + round * 7), size))
+                    .flat_map(|at| bytes(random.value(operand.dtype, at + round * 7), operand.dtype.size()))
                     .collect(),
-                Role::Write | Role::Accumulate | Role::Prefetch => vec![0xa5; reach(operand) * OUTER * size],
+                Role::Write | Role::Accumulate | Role::Prefetch => {
+                    vec![0xa5; reach(operand) * OUTER * operand.dtype.size()]
+                }
             })
             .collect();
         let [expected, found] = [judge, code].map(|code| {
             let mut memory = memory.clone();
-            run(pass, code, &mut memory, size);
+            run(pass, code, &mut memory);
             memory
         });
         for (at, operand) in pass.operands.iter().enumerate().filter(|(_, operand)| operand.role != Role::Read) {
             for element in 0..reach(operand) * OUTER {
-                let of = |memory: &[Vec<u8>]| lane(&memory[at], element, size);
+                let of = |memory: &[Vec<u8>]| lane(&memory[at], element, operand.dtype.size());
                 let (expected, found) = (of(&expected), of(&found));
-                if expected != found && !(is_nan(pass.program.dtype, expected) && is_nan(pass.program.dtype, found)) {
+                if expected != found && !(is_nan(operand.dtype, expected) && is_nan(operand.dtype, found)) {
                     return Some(Difference { operand: operand.name.clone(), element, expected, found });
                 }
             }
@@ -65,12 +67,13 @@ pub(crate) fn compare(pass: &Pass, judge: &dyn Code, code: &dyn Code) -> Option<
     None
 }
 
-fn run(pass: &Pass, code: &dyn Code, memory: &mut [Vec<u8>], size: usize) {
+fn run(pass: &Pass, code: &dyn Code, memory: &mut [Vec<u8>]) {
     let arguments: Vec<OperandArgument> = pass
         .operands
         .iter()
         .zip(memory)
         .map(|(operand, memory)| {
+            let size = operand.dtype.size();
             let stride = if operand.layout == Layout::Strided { STEP * size } else { size };
             OperandArgument {
                 pointer: memory.as_mut_ptr(),
@@ -99,16 +102,19 @@ fn bytes(bits: u64, size: usize) -> impl Iterator<Item = u8> {
 
 fn lane(memory: &[u8], element: usize, size: usize) -> u64 {
     let lane = &memory[element * size..(element + 1) * size];
-    match lane.try_into() {
-        Ok(bytes) => u64::from_ne_bytes(bytes),
-        Err(_) => lane.try_into().map_or(0, |bytes| u64::from(u32::from_ne_bytes(bytes))),
-    }
+    let mut wide = [0; 8];
+    let first = if cfg!(target_endian = "big") { 8 - size } else { 0 };
+    wide[first..first + size].copy_from_slice(lane);
+    u64::from_ne_bytes(wide)
 }
 
 fn is_nan(dtype: Dtype, bits: u64) -> bool {
     match dtype {
-        Dtype::F32 => f32::from_bits(bits as u32).is_nan(),
         Dtype::F64 => f64::from_bits(bits).is_nan(),
+        Dtype::F32 => f32::from_bits(bits as u32).is_nan(),
+        Dtype::F16 => bits & 0x7fff > 0x7c00,
+        Dtype::Bf16 => bits & 0x7fff > 0x7f80,
+        _ => false,
     }
 }
 
@@ -157,11 +163,13 @@ impl Random {
         let value = match at % 3 {
             0 => SPECIAL[(any % SPECIAL.len() as u64) as usize],
             1 => moderate,
-            _ => return if dtype == Dtype::F64 { any } else { any >> 32 },
+            _ => return any >> (64 - 8 * dtype.size()),
         };
-        match dtype {
-            Dtype::F32 => u64::from((value as f32).to_bits()),
-            Dtype::F64 => value.to_bits(),
-        }
+        stored(dtype, value)
     }
+}
+
+/// The bits of a number as an element.
+fn stored(dtype: Dtype, value: f64) -> u64 {
+    with_stored!(dtype, S => S::of_f64(value).raw_bits())
 }

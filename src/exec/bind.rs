@@ -1,7 +1,7 @@
 //! Plan × layouts → loops, operand bindings, code: the only place that knows layouts and code.
 
 use super::bound::{Base, BoundKernel, BoundPlan, Loops};
-use super::compiled::CompiledPlan;
+use super::compiled::{CompiledPlan, Storage};
 use super::operands::{self, AlignedOperand};
 use super::rows::{self, RowRequest};
 use super::scratch::{OutOfMemory, round_up};
@@ -84,7 +84,7 @@ impl<'a> BindRequest<'a> {
         match buffer {
             Buffer::Input(at) => self.inputs[at],
             Buffer::Output(at) => self.outputs[at],
-            Buffer::Temporary(at) => ArrayLayout::row_major(self.compiled.dtype, &temporaries.shapes[at]),
+            Buffer::Temporary(at) => ArrayLayout::row_major(self.compiled.dtype.storage(), &temporaries.shapes[at]),
         }
     }
 
@@ -116,6 +116,7 @@ impl<'a> BindRequest<'a> {
         };
         let aligned: SmallVec<[AlignedOperand; 8]> =
             buffers().map(|(buffer, cuts)| operands::align(&self.layout(buffer, temporaries), cuts, rank)).collect();
+        let storage: Storage = buffers().map(|(buffer, _)| self.layout(buffer, temporaries).dtype).collect();
         let begin = |operand: usize, buffer: Buffer| {
             let (base, offset) = self.base(buffer, temporaries);
             (base, offset.wrapping_add(aligned[operand].offset))
@@ -124,10 +125,10 @@ impl<'a> BindRequest<'a> {
             buffers().enumerate().map(|(at, (buffer, _))| begin(at, buffer)).collect();
         let parts = self.threads.parts(kernel.elements(self.sizes), self.compiled.work[number]);
         if kernel.is_row() {
-            let rows = self.rows(number, kernel, temporaries, &aligned, parts)?;
+            let rows = self.rows(number, kernel, temporaries, (&aligned, &storage), parts)?;
             return Ok(rows.map(|loops| BoundKernel { operands: all, loops: Loops::Rows(loops) }));
         }
-        let bound = elementwise::bind(self.compiler, self.compiled, number, self.sizes, &aligned, parts);
+        let bound = elementwise::bind(self.compiler, self.compiled, number, self.sizes, (&aligned, &storage), parts);
         Ok(bound.map(|(loops, operands)| BoundKernel {
             operands: operands.into_iter().map(|at| all[at]).collect(),
             loops: Loops::Elementwise(loops),
@@ -139,7 +140,7 @@ impl<'a> BindRequest<'a> {
         number: usize,
         kernel: &KernelPlan,
         temporaries: &Temporaries,
-        aligned: &[AlignedOperand],
+        (aligned, storage): (&[AlignedOperand], &Storage),
         parts: usize,
     ) -> Result<Option<Box<RowLoops>>, OutOfMemory> {
         let sink_bytes: SmallVec<[usize; 4]> = kernel
@@ -160,6 +161,7 @@ impl<'a> BindRequest<'a> {
             kernel: number,
             sizes: self.sizes,
             aligned,
+            storage,
             sink_bytes: &sink_bytes,
             parts,
             same: &same,

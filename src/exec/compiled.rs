@@ -4,7 +4,7 @@
 //! it. What is kept of that is bounded: the least recently used variants leave, and their code goes with the last bound plan
 //! that runs it.
 
-use crate::array::Dtype;
+use crate::array::{ComputeDtype, Dtype};
 use crate::codegen::write::{self, Form, OperandBinding, PassRequest};
 use crate::compile::{Compiled, Compiler};
 use crate::lane::Layout;
@@ -18,6 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The layouts of a pass's slots.
 pub(crate) type Layouts = SmallVec<[Layout; 8]>;
+
+/// How the arrays of a kernel's sources, then of its sinks, store their elements.
+pub(crate) type Storage = SmallVec<[Dtype; 8]>;
 
 /// A plan keeps this many variants of all its passes together.
 const MOST_VARIANTS: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");
@@ -39,6 +42,7 @@ struct Variant {
     position: Position,
     form: Form,
     layouts: Layouts,
+    storage: Storage,
 }
 
 /// In few words: a variant is looked for with every pass that is bound.
@@ -48,6 +52,9 @@ impl Hash for Variant {
         state.write_usize(self.stage << 16 | (self.position as usize) << 8 | self.form as usize);
         for some in self.layouts.chunks(8) {
             state.write_u64(some.iter().fold(0, |word, layout| word << 8 | *layout as u64));
+        }
+        for some in self.storage.chunks(8) {
+            state.write_u64(some.iter().fold(0, |word, dtype| word << 8 | *dtype as u64));
         }
     }
 }
@@ -61,20 +68,20 @@ pub(crate) struct CompiledPass {
 /// A plan with its compiled passes.
 pub(crate) struct CompiledPlan {
     pub(crate) plan: Plan,
-    pub(crate) dtype: Dtype,
+    pub(crate) dtype: ComputeDtype,
     /// Lane ops for each element of each kernel, roughly: decides about threads.
     pub(crate) work: Vec<usize>,
     variants: Mutex<LruCache<Variant, Arc<CompiledPass>, FxBuildHasher>>,
 }
 
 impl CompiledPlan {
-    pub(crate) fn new(plan: Plan, dtype: Dtype) -> CompiledPlan {
+    pub(crate) fn new(plan: Plan, dtype: ComputeDtype) -> CompiledPlan {
         let work = plan.kernels.iter().map(|kernel| plan::kernel_work(&plan.graph, kernel)).collect();
         let variants = Mutex::new(LruCache::with_hasher(MOST_VARIANTS, FxBuildHasher));
         CompiledPlan { plan, dtype, work, variants }
     }
 
-    /// A pass for these layouts of its slots with its code, compiled if it is new.
+    /// A pass for these layouts of its slots and dtypes of its kernel's arrays with its code, compiled if it is new.
     pub(crate) fn pass(
         &self,
         compiler: &Compiler,
@@ -82,8 +89,9 @@ impl CompiledPlan {
         position: Position,
         form: Form,
         layouts: &Layouts,
+        storage: &Storage,
     ) -> Arc<CompiledPass> {
-        let variant = Variant { kernel, stage, position, form, layouts: layouts.clone() };
+        let variant = Variant { kernel, stage, position, form, layouts: layouts.clone(), storage: storage.clone() };
         if let Some(found) = self.lock().get(&variant) {
             return found.clone();
         }
@@ -95,6 +103,7 @@ impl CompiledPlan {
             pass: pass_of(kernel, stage, position),
             form,
             layouts,
+            storage,
             dtype: self.dtype,
             fma: compiler.has_fma(),
         });

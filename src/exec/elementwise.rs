@@ -3,7 +3,7 @@
 //! The domain's dimensions merge as far as strides allow. The innermost is the span, the next the dimension around it,
 //! which the code walks itself; what is left is walked here.
 
-use super::compiled::{CompiledPlan, Layouts, Position};
+use super::compiled::{CompiledPlan, Layouts, Position, Storage};
 use super::operands::{self, AlignedOperand, Dimension, LoopNest};
 use super::scratch::round_up;
 use super::threads::Threads;
@@ -31,14 +31,14 @@ pub(crate) struct ElementwiseLoops {
     scratch_bytes: usize,
 }
 
-/// Binds an elementwise kernel to aligned operands (its sources, then its sinks). With the loops come the operands of the
+/// Binds an elementwise kernel to aligned operands (its sources, then its sinks) of some dtypes. With the loops come the operands of the
 /// code, as places in `aligned`. `None` if there are no elements.
 pub(crate) fn bind(
     compiler: &Compiler,
     compiled: &CompiledPlan,
     kernel: usize,
     sizes: &[usize],
-    aligned: &[AlignedOperand],
+    (aligned, storage): (&[AlignedOperand], &Storage),
     parts: usize,
 ) -> Option<(ElementwiseLoops, SmallVec<[usize; 8]>)> {
     let plan = &compiled.plan.kernels[kernel];
@@ -51,17 +51,19 @@ pub(crate) fn bind(
         nest.push(Dimension { length: 1, strides: SmallVec::from_elem(0, own.len()) });
     }
     lengthen_span(&mut nest);
-    let size = compiled.dtype.size();
     let span = &nest[nest.len() - 1];
-    let layout = |(at, stride): (usize, &isize)| match slots[at] {
-        Slot::Source(source) => {
-            let number = plan.sources[source].dimensions.is_empty();
-            operands::layout(Role::Read, *stride, span.length, size, number)
+    let layout = |(at, stride): (usize, &isize)| {
+        let size = storage[place(&slots[at])].size();
+        match slots[at] {
+            Slot::Source(source) => {
+                let number = plan.sources[source].dimensions.is_empty();
+                operands::layout(Role::Read, *stride, span.length, size, number)
+            }
+            _ => operands::layout(Role::Write, *stride, span.length, size, false),
         }
-        _ => operands::layout(Role::Write, *stride, span.length, size, false),
     };
     let layouts: Layouts = span.strides.iter().enumerate().map(layout).collect();
-    let pass = compiled.pass(compiler, (kernel, 0), Position::Row, Form::Span, &layouts);
+    let pass = compiled.pass(compiler, (kernel, 0), Position::Row, Form::Span, &layouts, storage);
     let operands = pass
         .bindings
         .iter()

@@ -1,18 +1,18 @@
 //! What of the inputs' shapes a plan depends on.
 //!
-//! A plan depends on the dtype, ranks, which axes have length 1, and which lengths are equal; not on the lengths
+//! A plan depends on the dtype of arithmetic, ranks, which axes have length 1, and which lengths are equal; not on the lengths
 //! themselves. So lengths are numbered in the order in which they first appear, and the sequence of numbers is the key
 //! by which a function finds its plan. Graphs with halves also depend on arithmetic between lengths; their key
 //! holds the lengths themselves.
 
-use crate::array::{ArrayLayout, Dtype};
+use crate::array::{ArrayLayout, ComputeDtype};
 use crate::plan::Extent;
 use smallvec::SmallVec;
 
 /// The key of a plan. Its words are as wide as lengths, so that none is cut off.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ShapeKey {
-    dtype: Dtype,
+    dtype: ComputeDtype,
     words: SmallVec<[usize; 24]>,
 }
 
@@ -25,8 +25,8 @@ pub(crate) struct SymbolicShapes {
 }
 
 impl SymbolicShapes {
-    /// The shapes of inputs of one dtype; with the lengths themselves in the key if `exact`.
-    pub(crate) fn of(inputs: &[ArrayLayout<'_>], dtype: Dtype, exact: bool) -> SymbolicShapes {
+    /// The shapes of inputs of a call that computes in a dtype; with the lengths themselves in the key if `exact`.
+    pub(crate) fn of(inputs: &[ArrayLayout<'_>], dtype: ComputeDtype, exact: bool) -> SymbolicShapes {
         let mut sizes = Numbers::default();
         let mut words = SmallVec::new();
         for input in inputs {
@@ -85,13 +85,14 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::array::Dtype;
 
     #[test]
     fn as_many_lengths_as_there_may_be_have_numbers_of_their_own() {
         // Past 2^16 and back to the first: a key of narrower words took one for the other, and read behind an array.
         let shapes: Vec<[usize; 8]> = (0..10_000).map(|at| std::array::from_fn(|axis| 2 + at * 8 + axis)).collect();
         let layouts: Vec<ArrayLayout<'_>> = shapes.iter().map(|s| ArrayLayout::row_major(Dtype::F32, s)).collect();
-        let symbolic = SymbolicShapes::of(&layouts, Dtype::F32, false);
+        let symbolic = SymbolicShapes::of(&layouts, ComputeDtype::F32, false);
         assert_eq!(symbolic.sizes.len(), 80_000);
         let mut other = layouts.clone();
         let first = [shapes[0][0]];
@@ -99,7 +100,7 @@ mod tests {
         let mut last = layouts.clone();
         let wrapped = [shapes[8192][0]];
         last.push(ArrayLayout::row_major(Dtype::F32, &wrapped));
-        let [a, b] = [other, last].map(|layouts| SymbolicShapes::of(&layouts, Dtype::F32, false).key);
+        let [a, b] = [other, last].map(|layouts| SymbolicShapes::of(&layouts, ComputeDtype::F32, false).key);
         assert_ne!(a, b);
     }
 }

@@ -6,7 +6,7 @@
 
 use super::op::{LaneKind, LaneOp, ReductionOperator};
 use super::program::{Instruction, LaneProgram, OperandId, Shift, Value};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// Room for so many instructions is made at once: a few activations, constants and dead values included.
@@ -15,7 +15,7 @@ const USUAL_LENGTH: usize = 224;
 /// Builds one [`LaneProgram`].
 #[derive(Debug)]
 pub struct LaneBuilder {
-    dtype: Dtype,
+    dtype: ComputeDtype,
     fma: bool,
     instructions: Vec<Instruction>,
     known: FxHashMap<Instruction, Value>,
@@ -24,13 +24,13 @@ pub struct LaneBuilder {
 
 impl LaneBuilder {
     /// A builder for lanes of `dtype`, for machines with (`fma`) or without a fused multiply-add.
-    pub fn new(dtype: Dtype, fma: bool) -> LaneBuilder {
+    pub fn new(dtype: ComputeDtype, fma: bool) -> LaneBuilder {
         let known = FxHashMap::with_capacity_and_hasher(USUAL_LENGTH, FxBuildHasher);
         LaneBuilder { dtype, fma, instructions: Vec::with_capacity(USUAL_LENGTH), known, sinks: Vec::new() }
     }
 
     /// The dtype of float lanes.
-    pub fn dtype(&self) -> Dtype {
+    pub fn dtype(&self) -> ComputeDtype {
         self.dtype
     }
 
@@ -74,11 +74,36 @@ impl LaneBuilder {
         value
     }
 
+    /// An instruction of another program, its arguments values of this one. Returns the value it makes; any value for a sink.
+    pub(super) fn take(&mut self, instruction: Instruction) -> Value {
+        match instruction {
+            Instruction::Apply { op, .. } => self.apply(op, instruction.arguments()),
+            Instruction::Shift { direction, value, count } => self.shift(direction, value, count),
+            Instruction::Store { .. } | Instruction::StoreBits { .. } | Instruction::Accumulate { .. } => {
+                self.sinks.push(instruction);
+                Value::from_index(0)
+            }
+            Instruction::Constant { .. } | Instruction::Load { .. } | Instruction::LoadBits { .. } => {
+                self.push(instruction)
+            }
+        }
+    }
+
     // ---- operands
 
     /// Loads a lane of an operand.
     pub fn load(&mut self, operand: OperandId) -> Value {
         self.push(Instruction::Load { operand })
+    }
+
+    /// Loads the bits of an element, zeros above.
+    pub fn load_bits(&mut self, operand: OperandId) -> Value {
+        self.push(Instruction::LoadBits { operand })
+    }
+
+    /// Stores the low bits of an integer as an element.
+    pub fn store_bits(&mut self, operand: OperandId, value: Value) {
+        self.sinks.push(Instruction::StoreBits { operand, value });
     }
 
     /// Stores a float to an operand.
@@ -96,8 +121,8 @@ impl LaneBuilder {
     /// A float, rounded to the lane's dtype.
     pub fn number(&mut self, value: f64) -> Value {
         let bits = match self.dtype {
-            Dtype::F32 => u64::from((value as f32).to_bits()),
-            Dtype::F64 => value.to_bits(),
+            ComputeDtype::F32 => u64::from((value as f32).to_bits()),
+            ComputeDtype::F64 => value.to_bits(),
         };
         self.push(Instruction::Constant { kind: LaneKind::Float, bits })
     }
@@ -105,8 +130,8 @@ impl LaneBuilder {
     /// A float that depends on the dtype.
     pub fn number_of(&mut self, f32: f32, f64: f64) -> Value {
         match self.dtype {
-            Dtype::F32 => self.number(f64::from(f32)),
-            Dtype::F64 => self.number(f64),
+            ComputeDtype::F32 => self.number(f64::from(f32)),
+            ComputeDtype::F64 => self.number(f64),
         }
     }
 
@@ -126,8 +151,8 @@ impl LaneBuilder {
     pub fn known_number(&self, value: Value) -> Option<f64> {
         match self.instructions[value.index()] {
             Instruction::Constant { kind: LaneKind::Float, bits } => Some(match self.dtype {
-                Dtype::F32 => f64::from(f32::from_bits(bits as u32)),
-                Dtype::F64 => f64::from_bits(bits),
+                ComputeDtype::F32 => f64::from(f32::from_bits(bits as u32)),
+                ComputeDtype::F64 => f64::from_bits(bits),
             }),
             _ => None,
         }
@@ -186,8 +211,8 @@ impl LaneBuilder {
             *slot = self.known_bits(*argument)?;
         }
         let bits = match self.dtype {
-            Dtype::F32 => u64::from(op.evaluate::<f32>(bits.map(|b| b as u32))),
-            Dtype::F64 => op.evaluate::<f64>(bits),
+            ComputeDtype::F32 => u64::from(op.evaluate::<f32>(bits.map(|b| b as u32))),
+            ComputeDtype::F64 => op.evaluate::<f64>(bits),
         };
         Some(self.push(Instruction::Constant { kind: op.result(), bits }))
     }
@@ -222,8 +247,8 @@ impl LaneBuilder {
                 let exact = divisor.is_normal()
                     && divisor.to_bits() & ((1 << 52) - 1) == 0
                     && match self.dtype {
-                        Dtype::F32 => (reciprocal as f32).is_normal(),
-                        Dtype::F64 => reciprocal.is_normal(),
+                        ComputeDtype::F32 => (reciprocal as f32).is_normal(),
+                        ComputeDtype::F64 => reciprocal.is_normal(),
                     };
                 if !exact {
                     return None;
@@ -363,7 +388,7 @@ shorthand! {
 pub(super) fn renumber(instruction: Instruction, places: &[Value]) -> Instruction {
     let at = |value: Value| places[value.index()];
     match instruction {
-        Instruction::Constant { .. } | Instruction::Load { .. } => instruction,
+        Instruction::Constant { .. } | Instruction::Load { .. } | Instruction::LoadBits { .. } => instruction,
         Instruction::Apply { op, arguments } => {
             let mut renumbered = [at(arguments[0]); 3];
             for (slot, argument) in renumbered.iter_mut().zip(&arguments[..op.arguments().len()]) {
@@ -373,6 +398,7 @@ pub(super) fn renumber(instruction: Instruction, places: &[Value]) -> Instructio
         }
         Instruction::Shift { direction, value, count } => Instruction::Shift { direction, value: at(value), count },
         Instruction::Store { operand, value } => Instruction::Store { operand, value: at(value) },
+        Instruction::StoreBits { operand, value } => Instruction::StoreBits { operand, value: at(value) },
         Instruction::Accumulate { operand, combine, value } => {
             Instruction::Accumulate { operand, combine, value: at(value) }
         }

@@ -274,7 +274,7 @@ impl<'a> PartWriter<'a> {
     }
 
     fn scratch_operand(&mut self, slot: usize, role: Role) -> OperandId {
-        let dtype = self.pass.program.dtype;
+        let dtype = self.pass.program.dtype.storage();
         let operand = Operand { role, dtype, layout: Layout::Contiguous, name: format!("kept{slot}") };
         self.add_operand(PartOperand::Scratch(slot), operand)
     }

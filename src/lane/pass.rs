@@ -4,6 +4,9 @@
 //! fourth group of a contiguous array. In the dimension around, every operand steps by a byte stride of its own. Everything else (more dimensions, rows,
 //! scratch, threads) is the business of `exec`.
 //!
+//! Lanes are of the program's dtype, float32 or float64; each operand has a storage dtype of its own. Loads and stores convert
+//! between the two, one correctly rounded step, as [`Dtype`] says.
+//!
 //! An accumulator has [`ACCUMULATOR_LANES`] lanes whatever the machine: element `i` of the span goes to lane
 //! `i mod ACCUMULATOR_LANES`, in ascending order of `i`, starting from [`super::ReductionOperator::identity`] at the beginning of
 //! each span. At the end of each span the lanes are combined by one fixed tree, [`super::combine_lanes`], and the **one
@@ -11,7 +14,7 @@
 //! of a reduction do not depend on the width of vectors.
 
 use super::op::LaneOp;
-use super::program::{Instruction, LaneProgram};
+use super::program::{Instruction, LaneProgram, OperandId};
 use super::summation_order::{ACCUMULATOR_LANES, CYCLE};
 use crate::array::Dtype;
 
@@ -67,7 +70,7 @@ impl Layout {
 pub struct Operand {
     /// What is done with it.
     pub role: Role,
-    /// The type of its elements.
+    /// How its elements are stored. A load converts to the program's dtype, a store from it.
     pub dtype: Dtype,
     /// How it lies along the span. Accumulators are contiguous.
     pub layout: Layout,
@@ -108,15 +111,22 @@ impl Pass {
         for instruction in &self.program.instructions {
             let flag = match instruction {
                 Instruction::Constant { .. } => true,
-                Instruction::Load { operand } => self.operands[operand.index()].layout == Layout::Broadcast,
+                Instruction::Load { operand } | Instruction::LoadBits { operand } => {
+                    self.operands[operand.index()].layout == Layout::Broadcast
+                }
                 Instruction::Apply { .. } | Instruction::Shift { .. } => {
                     instruction.arguments().iter().all(|argument| uniform[argument.index()])
                 }
-                Instruction::Store { .. } | Instruction::Accumulate { .. } => false,
+                Instruction::Store { .. } | Instruction::StoreBits { .. } | Instruction::Accumulate { .. } => false,
             };
             uniform.push(flag);
         }
         uniform
+    }
+
+    /// Whether an operand stores its elements as lanes are, so that loads and stores are copies.
+    pub fn is_plain(&self, operand: OperandId) -> bool {
+        self.operands[operand.index()].dtype == self.program.dtype.storage()
     }
 
     /// Whether the program needs a machine with a fused multiply-add.

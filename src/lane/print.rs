@@ -5,7 +5,7 @@
 use super::op::{LaneKind, LaneOp};
 use super::pass::{Layout, Pass, Role};
 use super::program::{Instruction, LaneProgram, OperandId, Shift};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use std::fmt::{self, Write as _};
 
 impl fmt::Display for Pass {
@@ -25,6 +25,9 @@ impl fmt::Display for Pass {
                 (_, Layout::NonTemporal) => "non-temporal",
             };
             write!(formatter, "{}: {layout}", operand.name)?;
+            if operand.dtype != self.program.dtype.storage() {
+                write!(formatter, " {}", operand.dtype)?;
+            }
         }
         let divisions = self
             .program
@@ -61,6 +64,7 @@ impl Pass {
         match instruction {
             Instruction::Constant { kind, bits } => constant_text(&self.program, *kind, *bits),
             Instruction::Load { operand } => format!("load {}", name(operand)),
+            Instruction::LoadBits { operand } => format!("load bits {}", name(operand)),
             Instruction::Apply { op, .. } => {
                 let mut text = op.name().to_owned();
                 for (place, argument) in instruction.arguments().iter().enumerate() {
@@ -71,6 +75,7 @@ impl Pass {
             Instruction::Shift { direction: Shift::Left, value, count } => format!("shl %{}, {count}", value.index()),
             Instruction::Shift { direction: Shift::Right, value, count } => format!("shr %{}, {count}", value.index()),
             Instruction::Store { operand, value } => format!("store {}, %{}", name(operand), value.index()),
+            Instruction::StoreBits { operand, value } => format!("store bits {}, %{}", name(operand), value.index()),
             Instruction::Accumulate { operand, combine, value } => {
                 format!("accumulate {} {}, %{}", combine.name(), name(operand), value.index())
             }
@@ -99,8 +104,8 @@ fn constant_text(program: &LaneProgram, kind: LaneKind, bits: u64) -> String {
         LaneKind::Mask => if bits == 0 { "false" } else { "true" }.to_owned(),
         LaneKind::Int => format!("{bits:#x}"),
         LaneKind::Float => match program.dtype {
-            Dtype::F32 => format!("{:?}  ; {bits:#010x}", f32::from_bits(bits as u32)),
-            Dtype::F64 => format!("{:?}  ; {bits:#018x}", f64::from_bits(bits)),
+            ComputeDtype::F32 => format!("{:?}  ; {bits:#010x}", f32::from_bits(bits as u32)),
+            ComputeDtype::F64 => format!("{:?}  ; {bits:#018x}", f64::from_bits(bits)),
         },
     }
 }

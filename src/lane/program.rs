@@ -1,7 +1,7 @@
 //! The lane program: straight-line SSA, one lane of the result from one lane of the operands.
 
 use super::op::{LaneKind, LaneOp, ReductionOperator};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use std::hash::{Hash, Hasher};
 
 /// A value of a program: the place of the instruction that makes it.
@@ -55,8 +55,14 @@ pub enum Instruction {
         /// The bits, in the low end where the lane is narrower.
         bits: u64,
     },
-    /// A lane of an operand that is read.
+    /// A lane of an operand that is read, converted from the operand's dtype.
     Load {
+        /// Which.
+        operand: OperandId,
+    },
+    /// The bits of an element of an operand that is read, as an integer with zeros above: what a conversion in lane ops begins
+    /// with ([`super::expand_conversions`]).
+    LoadBits {
         /// Which.
         operand: OperandId,
     },
@@ -76,8 +82,15 @@ pub enum Instruction {
         /// How far.
         count: u8,
     },
-    /// Writes a lane of an operand. Makes no value.
+    /// Writes a lane of an operand, converted to the operand's dtype. Makes no value.
     Store {
+        /// Which.
+        operand: OperandId,
+        /// What.
+        value: Value,
+    },
+    /// Writes the low bits of an integer to an element of an operand. Makes no value.
+    StoreBits {
         /// Which.
         operand: OperandId,
         /// What.
@@ -104,9 +117,11 @@ impl Hash for Instruction {
         let words = match *self {
             Instruction::Constant { kind, bits } => words(0, kind as u8, 0, bits),
             Instruction::Load { operand } => words(1, 0, operand.0, 0),
+            Instruction::LoadBits { operand } => words(1, 1, operand.0, 0),
             Instruction::Apply { op, arguments: [a, b, c] } => words(2, op as u8, a.0, pair(b.0, c.0)),
             Instruction::Shift { direction, value, count } => words(3, direction as u8, value.0, count.into()),
             Instruction::Store { operand, value } => words(4, 0, operand.0, value.0.into()),
+            Instruction::StoreBits { operand, value } => words(4, 1, operand.0, value.0.into()),
             Instruction::Accumulate { operand, combine, value } => words(5, combine as u8, operand.0, value.0.into()),
         };
         words.into_iter().for_each(|word| state.write_u64(word));
@@ -117,10 +132,11 @@ impl Instruction {
     /// The values the instruction reads.
     pub fn arguments(&self) -> &[Value] {
         match self {
-            Instruction::Constant { .. } | Instruction::Load { .. } => &[],
+            Instruction::Constant { .. } | Instruction::Load { .. } | Instruction::LoadBits { .. } => &[],
             Instruction::Apply { op, arguments } => &arguments[..op.arguments().len()],
             Instruction::Shift { value, .. }
             | Instruction::Store { value, .. }
+            | Instruction::StoreBits { value, .. }
             | Instruction::Accumulate { value, .. } => std::slice::from_ref(value),
         }
     }
@@ -130,7 +146,11 @@ impl Instruction {
         match self {
             Instruction::Apply { op, .. } => !matches!(op, LaneOp::ToBits | LaneOp::ToFloat),
             Instruction::Shift { .. } | Instruction::Accumulate { .. } => true,
-            Instruction::Constant { .. } | Instruction::Load { .. } | Instruction::Store { .. } => false,
+            Instruction::Constant { .. }
+            | Instruction::Load { .. }
+            | Instruction::LoadBits { .. }
+            | Instruction::Store { .. }
+            | Instruction::StoreBits { .. } => false,
         }
     }
 
@@ -140,8 +160,8 @@ impl Instruction {
             Instruction::Constant { kind, .. } => Some(*kind),
             Instruction::Load { .. } => Some(LaneKind::Float),
             Instruction::Apply { op, .. } => Some(op.result()),
-            Instruction::Shift { .. } => Some(LaneKind::Int),
-            Instruction::Store { .. } | Instruction::Accumulate { .. } => None,
+            Instruction::Shift { .. } | Instruction::LoadBits { .. } => Some(LaneKind::Int),
+            Instruction::Store { .. } | Instruction::StoreBits { .. } | Instruction::Accumulate { .. } => None,
         }
     }
 }
@@ -150,7 +170,7 @@ impl Instruction {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LaneProgram {
     /// The dtype of float lanes, and so the width of all.
-    pub dtype: Dtype,
+    pub dtype: ComputeDtype,
     /// The instructions: loads and arithmetic first, then stores and accumulations.
     pub instructions: Vec<Instruction>,
 }

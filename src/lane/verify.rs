@@ -1,13 +1,14 @@
 //! The invariants of a pass. Checked in debug builds, in tests, and wherever a pass comes from outside lowering.
 //!
 //! 1. Every argument of an instruction comes before it and makes a value.
-//! 2. Arguments have the kinds their op wants; loads, stores and accumulations move floats.
+//! 2. Arguments have the kinds their op wants; loads, stores and accumulations move floats, or bits as integers.
 //! 3. Shift counts are below the lane's width; the bits of constants fit the lane's width; a constant mask is all
 //!    ones or all zeros.
 //! 4. Loads come before stores and accumulations, so that an operand may be written in place of one that is read.
 //! 5. Loads name operands that are read; each written operand is stored exactly once, each accumulator taken into
 //!    exactly once, and never the other way round.
-//! 6. Every operand has the program's dtype; a written operand is not broadcast; an accumulator is contiguous; what is only
+//! 6. An accumulator has the program's dtype, other operands any of which lanes are as wide (no float64 in a program of
+//!    float32); a written operand is not broadcast; an accumulator is contiguous; what is only
 //!    prefetched is block-cyclic, and no instruction names it.
 
 use super::op::LaneKind;
@@ -47,9 +48,9 @@ impl Pass {
             }
             let wanted: &[LaneKind] = match instruction {
                 Instruction::Apply { op, .. } => op.arguments(),
-                Instruction::Shift { .. } => &[LaneKind::Int],
+                Instruction::Shift { .. } | Instruction::StoreBits { .. } => &[LaneKind::Int],
                 Instruction::Store { .. } | Instruction::Accumulate { .. } => &[LaneKind::Float],
-                Instruction::Constant { .. } | Instruction::Load { .. } => &[],
+                Instruction::Constant { .. } | Instruction::Load { .. } | Instruction::LoadBits { .. } => &[],
             };
             for (argument, kind) in instruction.arguments().iter().zip(wanted) {
                 if program.instruction(*argument).result() != Some(*kind) {
@@ -57,8 +58,8 @@ impl Pass {
                 }
             }
             let (operand, role) = match instruction {
-                Instruction::Load { operand } => (operand, Role::Read),
-                Instruction::Store { operand, .. } => (operand, Role::Write),
+                Instruction::Load { operand } | Instruction::LoadBits { operand } => (operand, Role::Read),
+                Instruction::Store { operand, .. } | Instruction::StoreBits { operand, .. } => (operand, Role::Write),
                 Instruction::Accumulate { operand, .. } => (operand, Role::Accumulate),
                 Instruction::Shift { count, .. } if usize::from(*count) >= width => {
                     return fail(place(), format!("shifts a lane of {width} bits by {count}"));
@@ -86,7 +87,14 @@ impl Pass {
         }
         for (index, operand) in self.operands.iter().enumerate() {
             let place = || format!("operand {index}");
-            if operand.dtype != program.dtype {
+            let plain = operand.dtype == program.dtype.storage();
+            if operand.role == Role::Accumulate && !plain {
+                return fail(
+                    place(),
+                    format!("is an accumulator of {} in a program of {}", operand.dtype, program.dtype),
+                );
+            }
+            if operand.dtype.compute() > program.dtype {
                 return fail(place(), format!("is {} in a program of {}", operand.dtype, program.dtype));
             }
             if matches!(operand.role, Role::Write | Role::Accumulate) && uses[index] != 1 {

@@ -9,7 +9,7 @@
 //! the arithmetic and with the multiply-add of the machine. So a folded constant has the bits that code would compute.
 
 use super::node::lower_node;
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::lane::{LaneBuilder, Value};
 use fuselet_ir::{Graph, Kind, Node, NodeId, Op};
 use smallvec::SmallVec;
@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 /// The graph with every number that no input reaches as a constant node. Its shapes must have been found to be right: errors
 /// in what is folded are not seen afterwards.
-pub(crate) fn fold_constants(graph: &Graph, dtype: Dtype, fma: bool) -> Cow<'_, Graph> {
+pub(crate) fn fold_constants(graph: &Graph, dtype: ComputeDtype, fma: bool) -> Cow<'_, Graph> {
     let constant = reached_by_no_input(graph);
     // The cutoff stands in many activations. It is no exponent that lowering knows, so by itself it may stay.
     let worth = |id: NodeId| {
@@ -100,7 +100,7 @@ mod tests {
             ("x ^ (exp_cutoff() + 1)", 111.0, 753.0),
         ] {
             let graph = graph(text);
-            for (dtype, expected) in [(Dtype::F32, float32), (Dtype::F64, float64)] {
+            for (dtype, expected) in [(ComputeDtype::F32, float32), (ComputeDtype::F64, float64)] {
                 for fma in [false, true] {
                     let folded = fold_constants(&graph, dtype, fma);
                     let exponent = folded.nodes().iter().find_map(|node| match node {
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn what_lowering_asks_no_question_of_is_not_copied() {
         for text in ["silu(x)", "gelu(x * 2) + 1", "if 1 < 2 then x else y"] {
-            assert!(matches!(fold_constants(&graph(text), Dtype::F32, true), Cow::Borrowed(_)), "{text}");
+            assert!(matches!(fold_constants(&graph(text), ComputeDtype::F32, true), Cow::Borrowed(_)), "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@
 //! - there, signs are changed by masks that are constants too, since Cranelift would build them anew each time.
 
 use super::target::Target;
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::codegen::isa::Isa;
 use crate::lane::{Instruction, Lane, LaneKind, LaneOp, Pass, ReductionOperator, Shift};
 use cranelift::codegen::ir::{ConstantData, MemFlagsData};
@@ -31,12 +31,12 @@ pub(super) struct Types {
 pub(super) const VECTOR_BYTES: usize = 16;
 
 impl Types {
-    pub(super) fn of(dtype: Dtype) -> Types {
+    pub(super) fn of(dtype: ComputeDtype) -> Types {
         match dtype {
-            Dtype::F32 => {
+            ComputeDtype::F32 => {
                 Types { float_lane: types::F32, int_lane: types::I32, float: types::F32X4, int: types::I32X4 }
             }
-            Dtype::F64 => {
+            ComputeDtype::F64 => {
                 Types { float_lane: types::F64, int_lane: types::I64, float: types::F64X2, int: types::I64X2 }
             }
         }
@@ -138,8 +138,8 @@ impl<'a> Body<'a> {
     /// The vector an accumulator starts from.
     pub(super) fn identity(&self, builder: &mut FunctionBuilder, combine: ReductionOperator) -> Value {
         let bits = match self.pass.program.dtype {
-            Dtype::F32 => u64::from(combine.identity::<f32>().bits()),
-            Dtype::F64 => combine.identity::<f64>().bits(),
+            ComputeDtype::F32 => u64::from(combine.identity::<f32>().bits()),
+            ComputeDtype::F64 => combine.identity::<f64>().bits(),
         };
         self.constant(builder, LaneKind::Float, bits)
     }
@@ -151,7 +151,9 @@ impl<'a> Body<'a> {
         match instruction {
             Instruction::Constant { .. }
             | Instruction::Load { .. }
+            | Instruction::LoadBits { .. }
             | Instruction::Store { .. }
+            | Instruction::StoreBits { .. }
             | Instruction::Accumulate { .. } => None,
             Instruction::Shift { direction, value, count } => {
                 let value = self.argument(builder, *value, values);

@@ -103,6 +103,9 @@ impl Cranelift {
         if loops::needs_rounding(pass) && !self.target.has_rounding {
             return Err(self.unsupported(pass, "rounding to integers needs SSE4.1"));
         }
+        if pass.operands.iter().any(|operand| operand.dtype != pass.program.dtype.storage()) {
+            return Err(self.unsupported(pass, "it converts between dtypes"));
+        }
         let Workshop { context, builder, control } = workshop;
         context.clear();
         loops::write(&mut context.func, builder, pass, &self.target);

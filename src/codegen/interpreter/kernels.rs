@@ -9,16 +9,19 @@
 //! are enabled for; the compiler does the rest.
 
 use super::step::{Action, Step};
+use super::transfer::{self, Transfer};
+use crate::array::Dtype;
+use crate::array::convert::Computed;
 use crate::codegen::isa::Isa;
-use crate::lane::{ACCUMULATOR_LANES, Lane, LaneBits, LaneVisitor, ReductionOperator, Shift};
+use crate::lane::{ACCUMULATOR_LANES, Lane, LaneBits, LaneVisitor, Layout, ReductionOperator, Shift};
 
 /// Runs `steps` on the first `lanes` lanes of the places they name.
 ///
 /// # Safety
 /// The host has the level the function was taken for by [`loops`]. Each place named by a step is a pointer into
 /// `places`: to whole chunks for `lanes` lanes, readable or writable as the step needs; for an argument marked uniform, to
-/// one chunk; for a stride, to an `isize`; for an accumulator, to its lanes; for [`Action::Gather`] and
-/// [`Action::Scatter`], to the first of `lanes` elements so far apart; for [`Action::Splat`], to one element. Ranges of two places
+/// one chunk; for a stride, to an `isize`; for an accumulator, to its lanes; for [`Action::Gather`],
+/// [`Action::Scatter`], [`Action::Load`], [`Action::Store`] and those of bits, to the first of `lanes` elements so far apart; for [`Action::Splat`], to one element. Ranges of two places
 /// of one step are equal or apart.
 pub(super) type Loops = unsafe fn(steps: &[Step], places: &[*mut u8], lanes: usize);
 
@@ -68,7 +71,7 @@ pub(super) fn loops(isa: Isa) -> (Loops, Loops) {
 
 /// The body of every level.
 #[inline(always)]
-unsafe fn run_steps<L: Lane, const CHUNK: usize>(steps: &[Step], places: &[*mut u8], lanes: usize) {
+unsafe fn run_steps<L: Lane + Computed, const CHUNK: usize>(steps: &[Step], places: &[*mut u8], lanes: usize) {
     let chunks = lanes.div_ceil(CHUNK);
     for step in steps {
         let place = |index: u32| places[index as usize];
@@ -114,6 +117,29 @@ unsafe fn run_steps<L: Lane, const CHUNK: usize>(steps: &[Step], places: &[*mut 
                 ),
                 Action::Gather => sweep.gather::<L>(lanes),
                 Action::Scatter => sweep.scatter::<L>(lanes, step.uniform & 1 != 0),
+                Action::Load(dtype, layout) | Action::LoadBits(dtype, layout) => {
+                    let broadcast = layout == Layout::Broadcast;
+                    let count = if broadcast { 1 } else { lanes };
+                    let transfer = sweep.transfer(dtype, layout, place(step.a), sweep.out, count);
+                    if matches!(step.action, Action::Load(..)) {
+                        transfer::load::<L>(transfer);
+                    } else {
+                        transfer::load_bits::<L>(transfer);
+                    }
+                    if broadcast {
+                        transfer::repeat::<L>(sweep.out, CHUNK);
+                    } else {
+                        transfer::clear::<L>(sweep.out, count, chunks * CHUNK);
+                    }
+                }
+                Action::Store(dtype, layout) => {
+                    let transfer = sweep.transfer(dtype, layout, sweep.out, place(step.a), lanes);
+                    transfer::store::<L>(transfer, step.uniform & 1 != 0);
+                }
+                Action::StoreBits(dtype, layout) => {
+                    let transfer = sweep.transfer(dtype, layout, sweep.out, place(step.a), lanes);
+                    transfer::store_bits::<L>(transfer, step.uniform & 1 != 0);
+                }
                 Action::Accumulate(combine) => {
                     let uniform = step.uniform != 0;
                     match combine {
@@ -262,6 +288,21 @@ impl<const CHUNK: usize> Sweep<CHUNK> {
                 to.cast::<L::Bits>().write_unaligned(bits);
             }
         }
+    }
+
+    /// A conversion between an operand and lanes; b is the operand's stride.
+    #[inline(always)]
+    unsafe fn transfer(
+        &self,
+        dtype: Dtype,
+        layout: Layout,
+        operand: *mut u8,
+        lanes: *mut u8,
+        count: usize,
+    ) -> Transfer {
+        // SAFETY: the caller's promise: b is a stride.
+        let stride = unsafe { self.arguments[1].cast::<isize>().read_unaligned() };
+        Transfer { dtype, layout, operand, stride, lanes, count }
     }
 
     /// Takes exactly `lanes` lanes into the accumulator's lanes at `out`, in ascending order.

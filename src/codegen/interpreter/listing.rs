@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use super::step::Action;
-use crate::lane::Shift;
+use crate::lane::{Layout, Shift};
 use std::fmt;
 
 impl fmt::Display for Plan {
@@ -30,6 +30,12 @@ impl fmt::Display for Plan {
                     Action::Copy => ("copy".to_owned(), 1),
                     Action::Gather => ("gather".to_owned(), 2),
                     Action::Scatter => ("scatter".to_owned(), 2),
+                    Action::Load(dtype, Layout::Strided) => (format!("load {dtype}"), 2),
+                    Action::Load(dtype, _) => (format!("load {dtype}"), 1),
+                    Action::Store(dtype, Layout::Strided) => (format!("store {dtype}"), 2),
+                    Action::Store(dtype, _) => (format!("store {dtype}"), 1),
+                    Action::LoadBits(dtype, _) => (format!("load bits of {dtype}"), 1),
+                    Action::StoreBits(dtype, _) => (format!("store bits of {dtype}"), 1),
                     Action::Accumulate(combine) => (format!("accumulate {}", combine.name()), 1),
                 };
                 let arguments: Vec<String> =

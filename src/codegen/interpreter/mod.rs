@@ -11,7 +11,8 @@
 //!   become one step each.
 //! - `run`: walks spans and tiles, in scratch memory that the caller brings.
 //! - `kernels`: the loops, over the meaning of each op as [`crate::lane::LaneOp::dispatch`] gives it, so that the
-//!   interpreter has no opinion of its own about what an op means.
+//!   interpreter has no opinion of its own about what an op means;
+//! - `transfer`: loads and stores of elements that are not stored as lanes are.
 //!
 //! Every program runs at every level. Lowering writes no fused multiply-add for a level without one; but a backend of the
 //! user's may have it where the engine's level has not, and then this judges it and stands in for it. A program that has one is
@@ -22,6 +23,7 @@ mod listing;
 mod plan;
 mod run;
 mod step;
+mod transfer;
 
 use super::backend::{Backend, BackendError, Code};
 use super::isa::Isa;

@@ -11,8 +11,8 @@
 //! 3. Steps that write operands from slots come last, after all that read operands.
 
 use super::step::{Action, CHUNK_BYTES, Step};
-use crate::array::Dtype;
-use crate::lane::{Instruction, LaneOp, Layout, Pass, ReductionOperator, Role, Value};
+use crate::array::ComputeDtype;
+use crate::lane::{Instruction, LaneOp, Layout, Operand, Pass, ReductionOperator, Role, Value};
 use rustc_hash::FxHashMap;
 
 /// What is known of an operand.
@@ -20,6 +20,10 @@ use rustc_hash::FxHashMap;
 pub(super) struct OperandPlan {
     pub(super) role: Role,
     pub(super) layout: Layout,
+    /// Bytes of an element.
+    pub(super) size: usize,
+    /// Whether elements are stored as lanes are; others are only touched by steps that convert.
+    pub(super) is_plain: bool,
     /// For accumulators.
     pub(super) combine: Option<ReductionOperator>,
 }
@@ -27,7 +31,7 @@ pub(super) struct OperandPlan {
 /// A compiled pass.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) dtype: Dtype,
+    pub(super) dtype: ComputeDtype,
     pub(super) operands: Vec<OperandPlan>,
     /// Constants, a chunk of equal elements each; element k of the list as 64 bits.
     pub(super) constants: Vec<u64>,
@@ -183,6 +187,18 @@ impl<'a> Planner<'a> {
         for (index, instruction) in pass.program.instructions.iter().enumerate().filter(|(index, _)| live[*index]) {
             match *instruction {
                 Instruction::Constant { bits, .. } => self.places[index] = self.constant(bits),
+                Instruction::LoadBits { operand } => {
+                    let operand = operand.index();
+                    let Operand { dtype, layout, .. } = pass.operands[operand];
+                    let arguments = [Place::Operand(operand), Place::Stride(operand), Place::None];
+                    self.make(index, Action::LoadBits(dtype, layout), arguments);
+                }
+                Instruction::Load { operand } if !pass.is_plain(operand) => {
+                    let operand = operand.index();
+                    let Operand { dtype, layout, .. } = pass.operands[operand];
+                    let arguments = [Place::Operand(operand), Place::Stride(operand), Place::None];
+                    self.make(index, Action::Load(dtype, layout), arguments);
+                }
                 Instruction::Load { operand } => {
                     let operand = operand.index();
                     match pass.operands[operand].layout {
@@ -217,7 +233,7 @@ impl<'a> Planner<'a> {
                     out: Place::Accumulator(operand.index()),
                     arguments: [self.place(value), Place::None, Place::None],
                 }),
-                Instruction::Store { operand, value } => {
+                Instruction::Store { operand, value } | Instruction::StoreBits { operand, value } => {
                     let mut from = self.place(value);
                     // With several stores, one may overwrite what another is yet to copy: two operands swapped in
                     // place. So the copy passes through a slot.
@@ -227,7 +243,18 @@ impl<'a> Planner<'a> {
                         self.drafts.push(Draft { action: Action::Copy, out, arguments });
                         from = out;
                     }
-                    sinks.push(match pass.operands[operand.index()].layout {
+                    let Operand { dtype, layout, .. } = pass.operands[operand.index()];
+                    sinks.push(match layout {
+                        _ if matches!(instruction, Instruction::StoreBits { .. }) => Draft {
+                            action: Action::StoreBits(dtype, layout),
+                            out: Place::Operand(operand.index()),
+                            arguments: [from, Place::Stride(operand.index()), Place::None],
+                        },
+                        _ if !pass.is_plain(operand) => Draft {
+                            action: Action::Store(dtype, layout),
+                            out: Place::Operand(operand.index()),
+                            arguments: [from, Place::Stride(operand.index()), Place::None],
+                        },
                         Layout::Strided => Draft {
                             action: Action::Scatter,
                             out: Place::Operand(operand.index()),
@@ -387,6 +414,8 @@ impl<'a> Planner<'a> {
         let operands = self.pass.operands.iter().enumerate().map(|(index, operand)| OperandPlan {
             role: operand.role,
             layout: operand.layout,
+            size: operand.dtype.size(),
+            is_plain: operand.dtype == self.pass.program.dtype.storage(),
             combine: self.pass.program.instructions.iter().find_map(|instruction| match instruction {
                 Instruction::Accumulate { operand, combine, .. } if operand.index() == index => Some(*combine),
                 _ => None,

@@ -10,7 +10,7 @@
 use super::kernels::{self, Loops};
 use super::plan::Plan;
 use super::step::CHUNK_BYTES;
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::codegen::backend::Code;
 use crate::codegen::isa::Isa;
 use crate::lane::{ACCUMULATOR_LANES, CYCLE, Lane, Layout, OperandArgument, ReductionOperator, Role, combine_lanes};
@@ -42,15 +42,15 @@ impl Interpreted {
     pub(super) fn new(plan: Plan, isa: Isa) -> Interpreted {
         let (f32, f64) = kernels::loops(isa);
         let (loops, size) = match plan.dtype {
-            Dtype::F32 => (f32, 4),
-            Dtype::F64 => (f64, 8),
+            ComputeDtype::F32 => (f32, 4),
+            ComputeDtype::F64 => (f64, 8),
         };
         let constants = plan.constants.iter().map(|bits| {
             let mut chunk = Chunk([0; CHUNK_BYTES]);
             for element in chunk.0.chunks_exact_mut(size) {
                 match plan.dtype {
-                    Dtype::F32 => element.copy_from_slice(&(*bits as u32).to_ne_bytes()),
-                    Dtype::F64 => element.copy_from_slice(&bits.to_ne_bytes()),
+                    ComputeDtype::F32 => element.copy_from_slice(&(*bits as u32).to_ne_bytes()),
+                    ComputeDtype::F64 => element.copy_from_slice(&bits.to_ne_bytes()),
                 }
             }
             chunk
@@ -111,10 +111,10 @@ impl Interpreted {
                     // SAFETY: the accumulator's chunks in scratch hold the lanes of either dtype.
                     unsafe {
                         match plan.dtype {
-                            Dtype::F32 => {
+                            ComputeDtype::F32 => {
                                 lanes.cast::<[f32; ACCUMULATOR_LANES]>().write([combine.identity(); ACCUMULATOR_LANES])
                             }
-                            Dtype::F64 => {
+                            ComputeDtype::F64 => {
                                 lanes.cast::<[f64; ACCUMULATOR_LANES]>().write([combine.identity(); ACCUMULATOR_LANES])
                             }
                         }
@@ -140,12 +140,14 @@ impl Interpreted {
                 let ragged = !(lanes * size).is_multiple_of(CHUNK_BYTES);
                 let bytes = lanes * size;
                 for (index, operand) in plan.operands.iter().enumerate() {
-                    let step = if operand.layout == Layout::Strided { operands[index].stride } else { size as isize };
+                    let step =
+                        if operand.layout == Layout::Strided { operands[index].stride } else { operand.size as isize };
                     let steps = operand.layout.place(start) as isize;
                     let here = span_start(index).wrapping_offset(step.wrapping_mul(steps));
                     places[index] = here;
                     let apart = operand.layout == Layout::BlockCyclic && lanes > ACCUMULATOR_LANES;
                     let copied = match (operand.layout, operand.role) {
+                        _ if !operand.is_plain => false,
                         (Layout::Broadcast | Layout::Strided, _) => false,
                         (_, Role::Accumulate | Role::Prefetch) => false,
                         (_, Role::Write) => ragged || apart || in_place(index),
@@ -170,7 +172,7 @@ impl Interpreted {
                 unsafe { (self.loops)(&plan.steps, places, lanes) };
                 for (index, operand) in plan.operands.iter().enumerate() {
                     let copy = at(staged + index * row);
-                    if operand.role == Role::Write && places[index] == copy {
+                    if operand.role == Role::Write && operand.is_plain && places[index] == copy {
                         let here = span_start(index).wrapping_add(operand.layout.place(start) * size);
                         // SAFETY: the operand has `lanes` elements from here on, and so has its copy.
                         unsafe { copy_pieces((copy, 0), (here, gap(operand.layout)), bytes, group) };
@@ -184,8 +186,8 @@ impl Interpreted {
                     // SAFETY: the lanes are where they were filled; the operand has an element, by the caller's promise.
                     unsafe {
                         match plan.dtype {
-                            Dtype::F32 => finish::<f32>(combine, lanes, span_start(index)),
-                            Dtype::F64 => finish::<f64>(combine, lanes, span_start(index)),
+                            ComputeDtype::F32 => finish::<f32>(combine, lanes, span_start(index)),
+                            ComputeDtype::F64 => finish::<f64>(combine, lanes, span_start(index)),
                         }
                     }
                 }

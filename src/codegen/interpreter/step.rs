@@ -1,6 +1,7 @@
 //! Steps: what planning writes and the loops read.
 
-use crate::lane::{LaneOp, ReductionOperator, Shift};
+use crate::array::Dtype;
+use crate::lane::{LaneOp, Layout, ReductionOperator, Shift};
 
 /// Bytes of a chunk, a cache line: loops take whole chunks.
 pub(super) const CHUNK_BYTES: usize = 64;
@@ -22,6 +23,14 @@ pub(super) enum Action {
     Gather,
     /// Spreads a to elements b[0] bytes apart.
     Scatter,
+    /// Converts elements of operand a, b[0] bytes apart if strided, to lanes.
+    Load(Dtype, Layout),
+    /// Converts lanes a to elements of the operand `out`, b[0] bytes apart if strided.
+    Store(Dtype, Layout),
+    /// Takes the bits of elements as lanes, zeros above; otherwise as [`Action::Load`].
+    LoadBits(Dtype, Layout),
+    /// Writes the low bits of lanes to elements; otherwise as [`Action::Store`].
+    StoreBits(Dtype, Layout),
     /// Takes a into the accumulator `out`.
     Accumulate(ReductionOperator),
 }

@@ -13,7 +13,7 @@ use super::machine::Accumulator;
 use super::places::{Blocks, Destination, block_bytes};
 use super::registers::{COUNT, INDEX, SCRATCH, narrow};
 use super::target::{Simd, Target};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::lane::ReductionOperator;
 use iced_x86::{Code, Register};
 
@@ -113,8 +113,8 @@ impl Emitter {
         self.clear_index();
         self.assembler.bind(each);
         let (load, store) = match self.target.dtype {
-            Dtype::F32 => (Code::VEX_Vmovss_xmm_m32, Code::VEX_Vmovss_m32_xmm),
-            Dtype::F64 => (Code::VEX_Vmovsd_xmm_m64, Code::VEX_Vmovsd_m64_xmm),
+            ComputeDtype::F32 => (Code::VEX_Vmovss_xmm_m32, Code::VEX_Vmovss_m32_xmm),
+            ComputeDtype::F64 => (Code::VEX_Vmovsd_xmm_m64, Code::VEX_Vmovsd_m64_xmm),
         };
         let element = narrow(16, self.scratch[0]).into();
         self.assembler.emit(load, [element, Address::indexed(FRAME, INDEX, slot).into()]);

@@ -10,7 +10,7 @@ use super::emitter::{Emitter, Mode, Run};
 use super::places::{Fetched, Pointer};
 use super::registers::{CYCLIC_INDEX, INDEX, TAIL_MASK, TAIL_VECTOR};
 use super::target::{Simd, mask};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::lane::{CYCLE, Layout};
 use iced_x86::Code;
 
@@ -75,8 +75,8 @@ impl Run<'_> {
                 }
                 Mode::Tail => {
                     let code = match target.dtype {
-                        Dtype::F32 => Code::VEX_Vmaskmovps_ymm_ymm_m256,
-                        Dtype::F64 => Code::VEX_Vmaskmovpd_ymm_ymm_m256,
+                        ComputeDtype::F32 => Code::VEX_Vmaskmovps_ymm_ymm_m256,
+                        ComputeDtype::F64 => Code::VEX_Vmaskmovpd_ymm_ymm_m256,
                     };
                     assembler.emit(code, [to, target.vector(TAIL_VECTOR).into(), address]);
                 }
@@ -105,8 +105,8 @@ impl Run<'_> {
             }
             Mode::Tail => {
                 let code = match target.dtype {
-                    Dtype::F32 => Code::VEX_Vmaskmovps_m256_ymm_ymm,
-                    Dtype::F64 => Code::VEX_Vmaskmovpd_m256_ymm_ymm,
+                    ComputeDtype::F32 => Code::VEX_Vmaskmovps_m256_ymm_ymm,
+                    ComputeDtype::F64 => Code::VEX_Vmaskmovpd_m256_ymm_ymm,
                 };
                 assembler.emit(code, [address.into(), target.vector(TAIL_VECTOR).into(), source]);
             }

@@ -76,6 +76,9 @@ impl Wide {
         debug_assert_eq!(pass.verify(), Ok(()));
         let target = Target { masks: self.isa == Isa::Avx512, dtype: pass.program.dtype, window: self.window };
         let unsupported = |reason| BackendError::Unsupported { backend: self.name(), pass: pass.name.clone(), reason };
+        if pass.operands.iter().any(|operand| operand.dtype != pass.program.dtype.storage()) {
+            return Err(unsupported("it converts between dtypes".to_owned()));
+        }
         let compiled = loops::compile(pass, target).map_err(unsupported)?;
         Ok(MachineCode {
             name: pass.name.clone(),

@@ -8,7 +8,7 @@
 //! Only values with a single reader are absorbed, so nothing is computed twice.
 
 use super::target::Simd;
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::lane::{Instruction, LaneOp, Pass};
 
 /// What a tree of bit operations reads.
@@ -223,8 +223,8 @@ impl Finder<'_> {
     /// A value as a leaf; the sign bit and its complement are recognised.
     fn plain(&self, value: usize) -> Logic {
         let sign = match self.pass.program.dtype {
-            Dtype::F32 => 1u64 << 31,
-            Dtype::F64 => 1 << 63,
+            ComputeDtype::F32 => 1u64 << 31,
+            ComputeDtype::F64 => 1 << 63,
         };
         match self.pass.program.instructions[value] {
             Instruction::Constant { bits, .. } if bits == sign => Logic::leaf(Leaf::SignBit),

@@ -12,7 +12,7 @@ use super::machine::Accumulator;
 use super::places::{AccumulatorPlace, Destination};
 use super::registers::{INDEX, SCRATCH, SCRATCH_MASK, TAIL_MASK, TAIL_VECTOR, narrow};
 use super::target::{Simd, mask};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::lane::{ACCUMULATOR_LANES, ReductionOperator};
 use iced_x86::{Code, Register};
 
@@ -30,8 +30,8 @@ impl Emitter {
         for (index, accumulator) in accumulators.iter().enumerate() {
             let place = self.accumulators[index];
             let bits = match self.target.dtype {
-                Dtype::F32 => u64::from(accumulator.combine.identity::<f32>().to_bits()),
-                Dtype::F64 => accumulator.combine.identity::<f64>().to_bits(),
+                ComputeDtype::F32 => u64::from(accumulator.combine.identity::<f32>().to_bits()),
+                ComputeDtype::F64 => accumulator.combine.identity::<f64>().to_bits(),
             };
             let parts = 0..self.parts() as u8;
             match place.registers {
@@ -120,8 +120,8 @@ impl Emitter {
             self.combine_within(accumulator.combine);
             let lowest: Operand = narrow(16, held).into();
             let code = match self.target.dtype {
-                Dtype::F32 => Code::VEX_Vmovss_m32_xmm,
-                Dtype::F64 => Code::VEX_Vmovsd_m64_xmm,
+                ComputeDtype::F32 => Code::VEX_Vmovss_m32_xmm,
+                ComputeDtype::F64 => Code::VEX_Vmovsd_m64_xmm,
             };
             self.assembler.load(SCRATCH, slot_address(destinations[accumulator.operand].pointer));
             self.assembler.emit(code, [Address::at(SCRATCH, 0).into(), lowest]);

@@ -5,7 +5,7 @@
 use super::machine::{Accumulator, Action, Class, Node, Resident, Selection, ValueId};
 use super::registers::ALLOCATABLE_MASKS;
 use super::target::{Simd, Target};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::lane::{ACCUMULATOR_LANES, ReductionOperator};
 
 /// What the model decides.
@@ -236,7 +236,7 @@ pub(super) fn latency(action: Action, target: Target) -> usize {
 /// Latency in cycles, occupancy of the two arithmetic ports in half cycles, and cycles of the divider.
 fn cost(action: Action, target: Target) -> (usize, usize, usize) {
     // Dividers take twice as long for twice the width and for float64, beside whatever else there is to do.
-    let doublings = usize::from(target.masks) + usize::from(target.dtype == Dtype::F64);
+    let doublings = usize::from(target.masks) + usize::from(target.dtype == ComputeDtype::F64);
     let (latency, halves) = match action {
         Action::Binary { simd: Simd::Div, .. } | Action::Merge { simd: Simd::Div } => return (14, 2, 5 << doublings),
         Action::Unary { simd: Simd::Sqrt, .. } => return (18, 2, 6 << doublings),

@@ -8,7 +8,7 @@
 use super::machine::{Accumulator, Action, Class, FusedForms, Node, Resident, Selection, ValueId};
 use super::patterns::{self, Leaf, Logic, Pattern};
 use super::target::{Simd, Target};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::lane::{Instruction, LaneKind, LaneOp, Layout, Pass, Shift};
 use iced_x86::Code;
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -169,7 +169,7 @@ impl<'pass> Selector<'pass> {
                 Place::Uniform { local, resident: None }
             }
             // Placed at its first use.
-            Instruction::Load { .. } => Place::Nowhere,
+            Instruction::Load { .. } | Instruction::LoadBits { .. } => Place::Nowhere,
             Instruction::Apply { op: LaneOp::ToBits | LaneOp::ToFloat, arguments } => {
                 // No instruction; but a load must be placed to have a name.
                 match self.places[arguments[0].index()] {
@@ -193,7 +193,9 @@ impl<'pass> Selector<'pass> {
                 let local = self.push(uniform, Class::Vector, Action::Shift { simd, count }, &[value]);
                 self.place(uniform, local)
             }
-            Instruction::Store { .. } | Instruction::Accumulate { .. } => Place::Nowhere,
+            Instruction::Store { .. } | Instruction::StoreBits { .. } | Instruction::Accumulate { .. } => {
+                Place::Nowhere
+            }
         }
     }
 
@@ -274,8 +276,8 @@ impl<'pass> Selector<'pass> {
 
     fn sign_bit(&mut self) -> ValueId {
         self.constant(match self.target.dtype {
-            Dtype::F32 => 1 << 31,
-            Dtype::F64 => 1 << 63,
+            ComputeDtype::F32 => 1 << 31,
+            ComputeDtype::F64 => 1 << 63,
         })
     }
 

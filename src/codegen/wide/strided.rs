@@ -12,7 +12,7 @@ use super::machine::Class;
 use super::places::Pointer;
 use super::registers::{COUNT, SCRATCH, SCRATCH_MASK, TAIL_MASK, TAIL_VECTOR, narrow};
 use super::target::{Simd, mask};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use iced_x86::{Code, Register};
 
 impl Emitter {
@@ -68,8 +68,8 @@ impl Run<'_> {
             if target.masks {
                 self.part_mask(part);
                 let code = match target.dtype {
-                    Dtype::F32 => Code::EVEX_Vgatherqps_ymm_k1_vm64z,
-                    Dtype::F64 => Code::EVEX_Vgatherqpd_zmm_k1_vm64z,
+                    ComputeDtype::F32 => Code::EVEX_Vgatherqps_ymm_k1_vm64z,
+                    ComputeDtype::F64 => Code::EVEX_Vgatherqpd_zmm_k1_vm64z,
                 };
                 let lanes = mask(SCRATCH_MASK);
                 self.emitter.assembler.emit_masked(code, [into.into(), address.into()], lanes, false);
@@ -77,8 +77,8 @@ impl Run<'_> {
                 let lanes = narrow(part_bytes, spare);
                 self.part_vector_mask(part, spare);
                 let code = match target.dtype {
-                    Dtype::F32 => Code::VEX_Vgatherqps_xmm_vm64y_xmm,
-                    Dtype::F64 => Code::VEX_Vgatherqpd_ymm_vm64y_ymm,
+                    ComputeDtype::F32 => Code::VEX_Vgatherqps_xmm_vm64y_xmm,
+                    ComputeDtype::F64 => Code::VEX_Vgatherqpd_ymm_vm64y_ymm,
                 };
                 self.emitter.assembler.emit(code, [into.into(), address.into(), lanes.into()]);
             }
@@ -139,9 +139,9 @@ impl Run<'_> {
         let number = (whole as u32 - Register::ZMM0 as u32) as u8;
         for part in 0..target.vector_bytes() / self.part_bytes() {
             let (code, from) = match (target.dtype, part) {
-                (Dtype::F64, _) => (Code::EVEX_Vscatterqpd_vm64z_k1_zmm, whole),
-                (Dtype::F32, 0) => (Code::EVEX_Vscatterqps_vm64z_k1_ymm, narrow(32, number)),
-                (Dtype::F32, _) => {
+                (ComputeDtype::F64, _) => (Code::EVEX_Vscatterqpd_vm64z_k1_zmm, whole),
+                (ComputeDtype::F32, 0) => (Code::EVEX_Vscatterqps_vm64z_k1_ymm, narrow(32, number)),
+                (ComputeDtype::F32, _) => {
                     let upper = narrow(32, half);
                     let code = Code::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8;
                     self.emitter.assembler.emit(code, [upper.into(), source, 1.into()]);
@@ -174,11 +174,11 @@ impl Run<'_> {
             let to = Address::at(pointer, 0);
             let assembler = &mut self.emitter.assembler;
             match target.dtype {
-                Dtype::F32 => {
+                ComputeDtype::F32 => {
                     assembler.emit(Code::Mov_r32_rm32, [Register::ECX.into(), from.into()]);
                     assembler.emit(Code::Mov_rm32_r32, [to.into(), Register::ECX.into()]);
                 }
-                Dtype::F64 => {
+                ComputeDtype::F64 => {
                     assembler.load(COUNT, from);
                     assembler.store(to, COUNT);
                 }

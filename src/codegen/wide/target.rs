@@ -1,7 +1,7 @@
 //! What the two levels are made of: register files, widths, and the instruction of each operation by width and dtype.
 
 use super::assemble::Address;
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use iced_x86::{Code, Register};
 use std::arch::x86_64::__cpuid;
 
@@ -11,7 +11,7 @@ pub(super) struct Target {
     /// AVX-512 (zmm and mask registers) rather than AVX2 (ymm).
     pub(super) masks: bool,
     /// The dtype of lanes.
-    pub(super) dtype: Dtype,
+    pub(super) dtype: ComputeDtype,
     /// Instructions that the core has in flight, in effect ([`window`]).
     pub(super) window: usize,
 }
@@ -53,7 +53,7 @@ impl Target {
     /// The instruction of an operation.
     pub(super) fn code(self, simd: Simd) -> Code {
         let codes = simd.codes();
-        codes[usize::from(self.masks) * 2 + usize::from(self.dtype == Dtype::F64)]
+        codes[usize::from(self.masks) * 2 + usize::from(self.dtype == ComputeDtype::F64)]
     }
 
     /// The address of one element as the operand of an operation on vectors: AVX-512 repeats it in every lane; on AVX2

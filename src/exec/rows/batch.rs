@@ -52,7 +52,7 @@ impl Batch<'_> {
         self.scratch.wrapping_add(self.loops.code_scratch_at)
     }
 
-    /// Bytes of an element.
+    /// Bytes of a lane, which is what elements in scratch are.
     pub(super) fn size(&self) -> usize {
         self.loops.dtype.size()
     }

@@ -6,7 +6,7 @@ use super::passes::Passes;
 use super::places;
 use crate::codegen::write::{self, Form};
 use crate::compile::Compiler;
-use crate::exec::compiled::CompiledPlan;
+use crate::exec::compiled::{CompiledPlan, Storage};
 use crate::exec::operands::{self, AlignedOperand, Dimension, LoopNest};
 use crate::exec::scratch::{OutOfMemory, round_up};
 use crate::lane::{GROUP, OperandArgument};
@@ -45,6 +45,8 @@ pub(crate) struct RowRequest<'a> {
     pub(crate) sizes: &'a [usize],
     /// The operands, aligned to the domain.
     pub(crate) aligned: &'a [AlignedOperand],
+    /// Their dtypes.
+    pub(crate) storage: &'a Storage,
     /// Bytes of the array of each sink.
     pub(crate) sink_bytes: &'a [usize],
     /// How many threads may share the work.
@@ -55,7 +57,7 @@ pub(crate) struct RowRequest<'a> {
 
 /// Binds a row kernel. `None` if there are no rows.
 pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, OutOfMemory> {
-    let RowRequest { compiled, sizes, aligned, parts, same, .. } = *request;
+    let RowRequest { compiled, sizes, aligned, storage, parts, same, .. } = *request;
     let plan = &compiled.plan.kernels[request.kernel];
     let rank = plan.domain.len();
     let size = compiled.dtype.size();
@@ -83,16 +85,17 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
     };
     let mut form = Form::Span;
     if along.len() <= 1 && !empty {
-        form = choose_form(&mut nest, row_length, &row_strides, leader, size);
+        form = choose_form(&mut nest, row_length, &row_strides, leader, |at| storage[at].size());
     }
     let long_sum = row_length >= GROUP && plan.stages.iter().any(write::sums);
-    let apart = row_strides.iter().any(|stride| *stride != 0 && *stride != size as isize);
+    let apart = row_strides.iter().zip(storage).any(|(stride, dtype)| *stride != 0 && *stride != dtype.size() as isize);
     let packed =
         (along.len() > 1 || (form == Form::Span && long_sum && apart)).then(|| Box::new(std::mem::take(&mut along)));
     let mut batch_strides = nest[nest.len() - 1].strides.clone();
     let mut batched = nest[nest.len() - 1].length;
     if packed.is_some() {
-        row_strides = (0..aligned.len()).map(|at| if varies(plan, at) { size as isize } else { 0 }).collect();
+        row_strides =
+            (0..aligned.len()).map(|at| if varies(plan, at) { storage[at].size() as isize } else { 0 }).collect();
         (batch_strides, batched) = (none, 1);
     }
     let longest = nest.iter().map(|dimension| dimension.length).max().unwrap_or(1);
@@ -107,12 +110,24 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
         sink.varying && *bytes >= STREAM_BYTES && !in_place && packed.is_none()
     });
     let (non_temporal, homes) = (non_temporal.collect(), SmallVec::new());
-    let mut geometry =
-        Geometry { plan, form, size, row_length, batch, row_strides, batch_strides, non_temporal, homes, places };
+    let mut geometry = Geometry {
+        plan,
+        form,
+        size,
+        storage,
+        row_length,
+        batch,
+        row_strides,
+        batch_strides,
+        non_temporal,
+        homes,
+        places,
+    };
     geometry.find_homes(&same);
     let mut loops = Box::new(RowLoops {
         sources: plan.sources.len(),
         varying: (0..aligned.len()).map(|at| varies(plan, at)).collect(),
+        storage: storage.clone(),
         form,
         dtype: compiled.dtype,
         row_length,
@@ -147,16 +162,17 @@ fn choose_form(
     row_length: usize,
     row_strides: &[isize],
     leader: Option<usize>,
-    size: usize,
+    size_of: impl Fn(usize) -> usize,
 ) -> Form {
-    let stride_of = |strides: &[isize]| leader.map_or(0, |leader| strides[leader].unsigned_abs());
-    let contiguous_row = stride_of(row_strides) == size;
+    let is_contiguous =
+        |strides: &[isize]| leader.is_some_and(|leader| strides[leader].unsigned_abs() == size_of(leader));
+    let contiguous_row = is_contiguous(row_strides);
     if contiguous_row && row_length >= SHORT_ROW {
         return Form::Span;
     }
     // The best strip: contiguous if there is one, else the longest.
     let strip = (0..rows.len())
-        .max_by_key(|at| (stride_of(&rows[*at].strides) == size && rows[*at].length >= 4, rows[*at].length))
+        .max_by_key(|at| (is_contiguous(&rows[*at].strides) && rows[*at].length >= 4, rows[*at].length))
         .unwrap_or(0);
     if rows[strip].length < 4 {
         return Form::Span;

@@ -6,7 +6,7 @@
 
 use super::batch::Batch;
 use super::loops::{BoundReduction, StageCode, StripCode};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::codegen::write::{Form, operator_of};
 use crate::exec::operands;
 use crate::lane::{Lane, ReductionOperator};
@@ -16,8 +16,8 @@ use fuselet_ir::{Reduction, special};
 macro_rules! with_lane {
     ($dtype:expr, $function:ident($($argument:expr),* $(,)?)) => {
         match $dtype {
-            Dtype::F64 => $function::<f64>($($argument),*),
-            _ => $function::<f32>($($argument),*),
+            ComputeDtype::F64 => $function::<f64>($($argument),*),
+            ComputeDtype::F32 => $function::<f32>($($argument),*),
         }
     };
 }

@@ -3,6 +3,7 @@
 use super::loops::{Argument, Base, Motion};
 use super::places::Places;
 use crate::codegen::write::Form;
+use crate::exec::compiled::Storage;
 use crate::plan::{KernelPlan, Slot};
 use smallvec::SmallVec;
 
@@ -10,8 +11,10 @@ use smallvec::SmallVec;
 pub(super) struct Geometry<'a> {
     pub(super) plan: &'a KernelPlan,
     pub(super) form: Form,
-    /// Bytes of an element.
+    /// Bytes of a lane, which is what elements in scratch are.
     pub(super) size: usize,
+    /// The operands' dtypes.
+    pub(super) storage: &'a Storage,
     pub(super) row_length: usize,
     pub(super) batch: usize,
     /// Byte strides of the operands along the row, and from a row of a batch to the next.
@@ -43,7 +46,7 @@ impl Geometry<'_> {
     }
 
     /// A kept value may lie where a sink is going to be: the row then fills a cache once, not twice. The sink must not go past caches,
-    /// be written by the last pass that reads the value, lie like a kept row, and be no array that is read once the value is
+    /// store floats as lanes are, be written by the last pass that reads the value, lie like a kept row, and be no array that is read once the value is
     /// written.
     pub(super) fn find_homes(&mut self, same: &impl Fn(usize, usize) -> bool) {
         let plan = self.plan;
@@ -58,6 +61,8 @@ impl Geometry<'_> {
                 plan.sinks[sink].varying
                     && !self.non_temporal[sink]
                     && span_strides[self.sink(sink)] == self.size as isize
+                    && self.storage[self.sink(sink)].size() == self.size
+                    && self.storage[self.sink(sink)].is_float()
                     && stage_with(Slot::Sink(sink)) == read
                     && !self.homes.contains(&Some(self.sink(sink)))
                     && !(0..plan.sources.len()).any(|source| same(source, sink) && late(source))

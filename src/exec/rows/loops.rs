@@ -4,9 +4,10 @@
 //! sink has in the batch, or from the beginning of scratch.
 
 use super::places::Places;
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::codegen::Code;
 use crate::codegen::write::Form;
+use crate::exec::compiled::Storage;
 use crate::exec::operands::{Dimension, LoopNest};
 use crate::lane::ReductionOperator;
 use fuselet_ir::Reduction;
@@ -20,8 +21,10 @@ pub(crate) struct RowLoops {
     pub(super) sources: usize,
     /// Which operands vary along the row.
     pub(super) varying: SmallVec<[bool; 8]>,
+    /// The operands' dtypes.
+    pub(super) storage: Storage,
     pub(super) form: Form,
-    pub(super) dtype: Dtype,
+    pub(super) dtype: ComputeDtype,
     pub(super) row_length: usize,
     /// How many threads share the rows.
     pub(super) parts: usize,

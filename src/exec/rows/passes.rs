@@ -219,6 +219,11 @@ impl Passes<'_> {
         let length = if along_span { geometry.row_length } else { geometry.batch };
         let strides = if along_span { &geometry.row_strides } else { &geometry.batch_strides };
         let element = geometry.size as isize;
+        let size_of = |slot: &Slot| match slot {
+            Slot::Source(at) => geometry.storage[*at].size(),
+            Slot::Sink(at) => geometry.storage[geometry.sink(*at)].size(),
+            _ => geometry.size,
+        };
         let layout = |slot: &Slot| {
             let (stride, role) = match slot {
                 Slot::Source(at) => (strides[*at], Role::Read),
@@ -231,7 +236,7 @@ impl Passes<'_> {
                 Slot::Source(at) => geometry.plan.sources[*at].dimensions.is_empty(),
                 _ => stride == 0,
             };
-            match operands::layout(role, stride, length, geometry.size, number) {
+            match operands::layout(role, stride, length, size_of(slot), number) {
                 Layout::Contiguous
                     if form.bodies() == 1 && matches!(slot, Slot::Sink(at) if geometry.non_temporal[*at]) =>
                 {
@@ -244,7 +249,7 @@ impl Passes<'_> {
             }
         };
         let layouts: Layouts = pass_of(geometry.plan, stage, position).slots.iter().map(layout).collect();
-        self.compiled.pass(self.compiler, (self.kernel, stage), position, form, &layouts)
+        self.compiled.pass(self.compiler, (self.kernel, stage), position, form, &layouts, geometry.storage)
     }
 }
 

@@ -8,7 +8,7 @@ use super::error_free::{self, Pair, fast_two_sum};
 use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, powers_of_halves, reduce_f64, times_power};
 use super::normal::{EXP_F32, erfcx_quotient_f64, gaussian_f32, gaussian_f64};
 use super::notation::{Term, hex};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 
 /// (erf(x)/x − 1) in s = x² for float32, |x| ≤ 1; relative error of erf 1.4e-9.
 const ERF_NEAR_F32: [f64; 7] = [
@@ -71,8 +71,8 @@ const ERFCX_FAR_F32: [f64; 3] = [hex("0x1.20dd74p-1"), hex("-0x1.20ce94p-2"), he
 /// erf x.
 pub(super) fn erf(x: Term<'_>) -> Term<'_> {
     match x.dtype() {
-        Dtype::F32 => erf_f32(x),
-        Dtype::F64 => erf_f64(x),
+        ComputeDtype::F32 => erf_f32(x),
+        ComputeDtype::F64 => erf_f64(x),
     }
 }
 
@@ -93,12 +93,12 @@ fn erf_f32(x: Term<'_>) -> Term<'_> {
     let a = x.abs().at_most(3.95);
     let near = a.times_plus((a * a).polynomial(&ERF_NEAR_F32), a);
     let exponent = a.polynomial(&ERF_FAR_F32);
-    let magic = magic(Dtype::F32) + bias(Dtype::F32);
+    let magic = magic(ComputeDtype::F32) + bias(ComputeDtype::F32);
     let t = exponent.times_plus(-LOG2_E, magic);
     let r = (t - magic).times_plus(std::f64::consts::LN_2, exponent);
     let mut coefficients = vec![1.0];
     coefficients.extend(EXP_F32.iter().enumerate().map(|(k, c)| if k % 2 == 0 { -c } else { *c }));
-    let far = (t.bits() << mantissa(Dtype::F32)).float().times_from(r.polynomial(&coefficients), 1.0);
+    let far = (t.bits() << mantissa(ComputeDtype::F32)).float().times_from(r.polynomial(&coefficients), 1.0);
     a.less(1.0).select(near, far).with_sign(x.sign())
 }
 
@@ -112,8 +112,8 @@ fn quotient_f32(a: Term<'_>) -> (Term<'_>, Term<'_>) {
 /// erfc x.
 pub(super) fn erfc(x: Term<'_>) -> Term<'_> {
     match x.dtype() {
-        Dtype::F32 => erfc_f32(x),
-        Dtype::F64 => {
+        ComputeDtype::F32 => erfc_f32(x),
+        ComputeDtype::F64 => {
             // erfc underflows to 0 from 27.23 on, the scaled exponential from 27.4.
             let (tail, scale) = erfc_positive_f64(x.abs().at_most(27.3));
             let tail = (tail.rounded() * scale) * hex("0x1p-64");
@@ -142,8 +142,8 @@ fn erfc_f32(x: Term<'_>) -> Term<'_> {
 /// exp(x²) · erfc(x).
 pub(super) fn erfcx(x: Term<'_>) -> Term<'_> {
     match x.dtype() {
-        Dtype::F32 => erfcx_f32(x),
-        Dtype::F64 => erfcx_f64(x),
+        ComputeDtype::F32 => erfcx_f32(x),
+        ComputeDtype::F64 => erfcx_f64(x),
     }
 }
 
@@ -175,8 +175,8 @@ fn erfcx_f32(x: Term<'_>) -> Term<'_> {
     let right = a.less(10.0).select(numerator / denominator, far);
     // e^(x²) for negative x, up to its overflow: as in `exp`, from the exact square.
     let square = error_free::square(a.at_most(9.5));
-    let magic = magic(Dtype::F32) + BIAS;
-    let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+    let magic = magic(ComputeDtype::F32) + BIAS;
+    let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F32);
     let t = square.high.times_plus(LOG2_E, magic);
     let n = t - magic;
     let r = n.times_plus(-ln2_high, square.high) + n.times_plus(-ln2_low, square.low);

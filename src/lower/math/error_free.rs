@@ -10,7 +10,7 @@
 //! Muller and Popescu (2017).
 
 use super::notation::{Operand, Term};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 
 /// An unevaluated sum.
 #[derive(Clone, Copy)]
@@ -39,9 +39,9 @@ pub(super) fn fast_two_sum<'s>(a: Term<'s>, b: Term<'s>) -> Pair<'s> {
 pub(super) fn split(a: Term<'_>) -> Pair<'_> {
     let bits = match a.dtype() {
         // 24 bits become 12 + 12.
-        Dtype::F32 => a.bits() & (u64::MAX << 12),
+        ComputeDtype::F32 => a.bits() & (u64::MAX << 12),
         // 53 bits become 26 + 26 and a sign: the high half is rounded, not cut.
-        Dtype::F64 => (a.bits() + (1 << 26)) & (u64::MAX << 27),
+        ComputeDtype::F64 => (a.bits() + (1 << 26)) & (u64::MAX << 27),
     };
     let high = bits.float();
     Pair { high, low: a - high }
@@ -147,8 +147,8 @@ pub(super) fn fma<'s>(a: Term<'s>, b: Term<'s>, c: Term<'s>) -> Term<'s> {
     }
     // (below, c below, both factors up; above, a and c down), all powers of two.
     let (tiny, small, up, huge, down) = match a.dtype() {
-        Dtype::F32 => (2f64.powi(-80), 2f64.powi(-50), 2f64.powi(40), 2f64.powi(120), 2f64.powi(-64)),
-        Dtype::F64 => (2f64.powi(-900), 2f64.powi(-700), 2f64.powi(300), 2f64.powi(1000), 2f64.powi(-128)),
+        ComputeDtype::F32 => (2f64.powi(-80), 2f64.powi(-50), 2f64.powi(40), 2f64.powi(120), 2f64.powi(-64)),
+        ComputeDtype::F64 => (2f64.powi(-900), 2f64.powi(-700), 2f64.powi(300), 2f64.powi(1000), 2f64.powi(-128)),
     };
     let plain_product = a * b;
     let plain = plain_product + c;

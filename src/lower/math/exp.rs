@@ -14,39 +14,39 @@
 //! all its bits and scale the product back once.
 
 use super::notation::{Bits, Scope, Term, hex};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 
 pub(super) const LOG2_E: f64 = std::f64::consts::LOG2_E;
 
 /// Rounding to whole numbers by addition: 1.5 · 2^(p − 1).
-pub(super) fn magic(dtype: Dtype) -> f64 {
+pub(super) fn magic(dtype: ComputeDtype) -> f64 {
     match dtype {
-        Dtype::F32 => hex("0x1.8p+23"),
-        Dtype::F64 => hex("0x1.8p+52"),
+        ComputeDtype::F32 => hex("0x1.8p+23"),
+        ComputeDtype::F64 => hex("0x1.8p+52"),
     }
 }
 
 /// The exponent's bias.
-pub(super) fn bias(dtype: Dtype) -> f64 {
+pub(super) fn bias(dtype: ComputeDtype) -> f64 {
     match dtype {
-        Dtype::F32 => 127.0,
-        Dtype::F64 => 1023.0,
+        ComputeDtype::F32 => 127.0,
+        ComputeDtype::F64 => 1023.0,
     }
 }
 
 /// Bits of the stored mantissa.
-pub(super) fn mantissa(dtype: Dtype) -> u8 {
+pub(super) fn mantissa(dtype: ComputeDtype) -> u8 {
     match dtype {
-        Dtype::F32 => 23,
-        Dtype::F64 => 52,
+        ComputeDtype::F32 => 23,
+        ComputeDtype::F64 => 52,
     }
 }
 
 /// ln 2 in a part of few bits (15, 32), whose products with exponents are exact, and the rest.
-pub(super) fn ln2_parts(dtype: Dtype) -> (f64, f64) {
+pub(super) fn ln2_parts(dtype: ComputeDtype) -> (f64, f64) {
     match dtype {
-        Dtype::F32 => (hex("0x1.62e4p-1"), hex("0x1.7f7d1cp-20")),
-        Dtype::F64 => (hex("0x1.62e42feep-1"), hex("0x1.a39ef35793c76p-33")),
+        ComputeDtype::F32 => (hex("0x1.62e4p-1"), hex("0x1.7f7d1cp-20")),
+        ComputeDtype::F64 => (hex("0x1.62e42feep-1"), hex("0x1.a39ef35793c76p-33")),
     }
 }
 
@@ -72,8 +72,8 @@ pub(super) const EXP_F64: [f64; 11] = [
 /// eˣ.
 pub(super) fn exp(x: Term<'_>) -> Term<'_> {
     match x.dtype() {
-        Dtype::F32 => exp_f32(x),
-        Dtype::F64 => exp_f64(x),
+        ComputeDtype::F32 => exp_f32(x),
+        ComputeDtype::F64 => exp_f64(x),
     }
 }
 
@@ -81,8 +81,8 @@ fn exp_f32(x: Term<'_>) -> Term<'_> {
     // 152 makes n + 152 positive and its halves valid exponents; 2^102 = 2^(2·127 − 152) in the polynomial takes it back.
     const BIAS: f64 = 152.0;
     let scaled: Vec<f64> = std::iter::once(1.0).chain(EXP_F32).map(|c| c * 2f64.powi(102)).collect();
-    let magic = magic(Dtype::F32) + BIAS;
-    let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+    let magic = magic(ComputeDtype::F32) + BIAS;
+    let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F32);
 
     let x = x.at_most(89.0).at_least(-104.0);
     let t = x.times_plus(LOG2_E, magic);
@@ -124,12 +124,12 @@ pub(super) struct Reduced<'s> {
 
 /// Reduces x + low for float64. The high part of r stays exact, so that only a small part of eʳ is ever rounded.
 pub(super) fn reduce_f64<'s>(x: Term<'s>, low: Term<'s>, offset: f64) -> Reduced<'s> {
-    reduce_f64_onto(x, low, x.scope().number(magic(Dtype::F64) + offset))
+    reduce_f64_onto(x, low, x.scope().number(magic(ComputeDtype::F64) + offset))
 }
 
 /// The same for an offset that need not be a constant; `base` is it and the magic number.
 fn reduce_f64_onto<'s>(x: Term<'s>, low: Term<'s>, base: Term<'s>) -> Reduced<'s> {
-    let (ln2_high, ln2_low) = ln2_parts(Dtype::F64);
+    let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F64);
     let t = x.times_plus(LOG2_E, base);
     let n = t - base;
     let high = n.times_plus(-ln2_high, x);
@@ -156,14 +156,14 @@ pub(super) fn exp_neg_scaled(y: Term<'_>) -> Term<'_> {
 /// 2⁶⁴ · e^−(y + low) for 0 ≤ y ≤ `exp_cutoff` and a small `low`.
 pub(super) fn exp_neg_scaled_sum<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
     match y.dtype() {
-        Dtype::F32 => exp_neg_f32(y, low),
-        Dtype::F64 => exp_neg_f64(y, low),
+        ComputeDtype::F32 => exp_neg_f32(y, low),
+        ComputeDtype::F64 => exp_neg_f64(y, low),
     }
 }
 
 fn exp_neg_f32<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
-    let magic = magic(Dtype::F32) + bias(Dtype::F32) + 64.0;
-    let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+    let magic = magic(ComputeDtype::F32) + bias(ComputeDtype::F32) + 64.0;
+    let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F32);
     let t = y.times_plus(-LOG2_E, magic);
     let n = t - magic;
     // r is minus the usual one: no negation of y.
@@ -177,12 +177,12 @@ fn exp_neg_f32<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
         // r itself is added last, unrounded by a product: 0.2 ULP for one op.
         1.0 + ((r * r) * r.polynomial(&coefficients[2..]) - r)
     };
-    p * (t.bits() << mantissa(Dtype::F32)).float()
+    p * (t.bits() << mantissa(ComputeDtype::F32)).float()
 }
 
 fn exp_neg_f64<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
-    let Reduced { t, high, tail, .. } = reduce_f64(-y, -low, bias(Dtype::F64) + 64.0);
-    (1.0 + (high + tail)) * (t.bits() << mantissa(Dtype::F64)).float()
+    let Reduced { t, high, tail, .. } = reduce_f64(-y, -low, bias(ComputeDtype::F64) + 64.0);
+    (1.0 + (high + tail)) * (t.bits() << mantissa(ComputeDtype::F64)).float()
 }
 
 /// 2ᵏ · eˣ for a whole k and |x| up to 3 · `exp_cutoff`, where the result is a normal number.
@@ -191,24 +191,24 @@ fn exp_neg_f64<'s>(y: Term<'s>, low: Term<'s>) -> Term<'s> {
 /// exponent of eˣ has 9 bits (float64: 12), which times the short part of ln 2 is exact.
 pub(super) fn exp_scaled<'s>(x: Term<'s>, k: Term<'s>) -> Term<'s> {
     match x.dtype() {
-        Dtype::F32 => exp_scaled_f32(x, k),
-        Dtype::F64 => {
-            let base = k + (magic(Dtype::F64) + bias(Dtype::F64));
+        ComputeDtype::F32 => exp_scaled_f32(x, k),
+        ComputeDtype::F64 => {
+            let base = k + (magic(ComputeDtype::F64) + bias(ComputeDtype::F64));
             let Reduced { t, high, tail, .. } = reduce_f64_onto(x, x.scope().number(-0.0), base);
-            (1.0 + (high + tail)) * (t.bits() << mantissa(Dtype::F64)).float()
+            (1.0 + (high + tail)) * (t.bits() << mantissa(ComputeDtype::F64)).float()
         }
     }
 }
 
 fn exp_scaled_f32<'s>(x: Term<'s>, k: Term<'s>) -> Term<'s> {
     let fma = x.scope().has_fma();
-    let base = k + (magic(Dtype::F32) + if fma { 0.0 } else { bias(Dtype::F32) });
-    let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+    let base = k + (magic(ComputeDtype::F32) + if fma { 0.0 } else { bias(ComputeDtype::F32) });
+    let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F32);
     let t = x.times_plus(LOG2_E, base);
     let n = t - base;
     let r = n.times_plus(-ln2_high, x);
     let r = n.times_plus(-ln2_low, r);
-    let power = t.bits() << mantissa(Dtype::F32);
+    let power = t.bits() << mantissa(ComputeDtype::F32);
     if fma {
         // 2ⁿ + r · (2ⁿ·q), q being about 1. A NaN is in r too.
         let q = r.polynomial(&EXP_F32);
@@ -220,7 +220,7 @@ fn exp_scaled_f32<'s>(x: Term<'s>, k: Term<'s>) -> Term<'s> {
 /// The number past which y · e⁻ʸ rounds to 0: 110 for float32, 752 for float64.
 pub(super) fn exp_cutoff(scope: &Scope) -> Term<'_> {
     scope.number(match scope.dtype() {
-        Dtype::F32 => 110.0,
-        Dtype::F64 => 752.0,
+        ComputeDtype::F32 => 110.0,
+        ComputeDtype::F64 => 752.0,
     })
 }

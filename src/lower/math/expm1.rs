@@ -7,7 +7,7 @@
 use super::error_free::fast_two_sum;
 use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, reduce_f64};
 use super::notation::{Term, hex};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 
 /// (eʳ − 1 − r) / r² for float32, |r| ≤ 0.3468.
 pub(super) const EXPM1_F32: [f64; 5] =
@@ -16,46 +16,46 @@ pub(super) const EXPM1_F32: [f64; 5] =
 /// eˣ − 1 for x ≤ 0.
 pub(super) fn expm1_nonpositive(x: Term<'_>) -> Term<'_> {
     match x.dtype() {
-        Dtype::F32 => expm1_nonpositive_f32(x),
-        Dtype::F64 => expm1_f64(x),
+        ComputeDtype::F32 => expm1_nonpositive_f32(x),
+        ComputeDtype::F64 => expm1_f64(x),
     }
 }
 
 fn expm1_nonpositive_f32(x: Term<'_>) -> Term<'_> {
     let x = x.at_least(-25.0);
-    let magic = magic(Dtype::F32) + bias(Dtype::F32);
+    let magic = magic(ComputeDtype::F32) + bias(ComputeDtype::F32);
     let t = x.times_plus(LOG2_E, magic);
     let n = t - magic;
     // One constant is enough with FMA: n · 1.9e-9 · 2ⁿ is nothing. Without it the product must be exact.
     let r = if x.scope().has_fma() {
         n.times_plus(-std::f64::consts::LN_2, x)
     } else {
-        let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+        let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F32);
         n.times_plus(-ln2_low, n.times_plus(-ln2_high, x))
     };
     let p = (r * r).times_plus(r.polynomial(&EXPM1_F32), r);
-    let s = (t.bits() << mantissa(Dtype::F32)).float();
+    let s = (t.bits() << mantissa(ComputeDtype::F32)).float();
     s.times_plus(p, s - 1.0)
 }
 
 /// eˣ − 1.
 pub(super) fn expm1(x: Term<'_>) -> Term<'_> {
     match x.dtype() {
-        Dtype::F32 => expm1_f32(x),
-        Dtype::F64 => expm1_f64(x),
+        ComputeDtype::F32 => expm1_f32(x),
+        ComputeDtype::F64 => expm1_f64(x),
     }
 }
 
 fn expm1_f32(x: Term<'_>) -> Term<'_> {
-    let magic = magic(Dtype::F32) + bias(Dtype::F32) - 1.0;
-    let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+    let magic = magic(ComputeDtype::F32) + bias(ComputeDtype::F32) - 1.0;
+    let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F32);
     let clamped = x.at_most(89.0).at_least(-25.0);
     let t = clamped.times_plus(LOG2_E, magic);
     let n = t - magic;
     let r = n.times_plus(-ln2_high, clamped);
     let r = n.times_plus(-ln2_low, r);
     let p = (r * r).times_plus(r.polynomial(&EXPM1_F32), r);
-    let s = (t.bits() << mantissa(Dtype::F32)).float();
+    let s = (t.bits() << mantissa(ComputeDtype::F32)).float();
     let half = s.times_plus(p, s - 0.5);
     // Next to zero half the result loses the last bit of a subnormal, and the sign of −0.
     x.abs().less(hex("0x1p-30")).select(x, half + half)
@@ -63,11 +63,11 @@ fn expm1_f32(x: Term<'_>) -> Term<'_> {
 
 fn expm1_f64(x: Term<'_>) -> Term<'_> {
     let clamped = x.at_most(710.0).at_least(-40.0);
-    let offset = bias(Dtype::F64) - 1.0;
+    let offset = bias(ComputeDtype::F64) - 1.0;
     let Reduced { t, high, tail, r, correction } = reduce_f64(clamped, x.scope().number(-0.0), offset);
     // What rounding took from r, times the derivative of r²/2: next to ½·ln 2 it is a third of a unit.
     let tail = (correction - (r - high)).times_plus(r, tail);
-    let s = (t.bits() << mantissa(Dtype::F64)).float();
+    let s = (t.bits() << mantissa(ComputeDtype::F64)).float();
     // Half of 2ⁿ − 1 and of 2ⁿ·r, whose sum's rounding error goes to the small terms.
     let sum = fast_two_sum(s - 0.5, s * high);
     let half = sum.high + s.times_plus(tail, sum.low);

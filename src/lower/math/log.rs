@@ -10,7 +10,7 @@
 use super::error_free::fast_two_sum;
 use super::exp::{ln2_parts, mantissa};
 use super::notation::{Bits, Term, hex};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 
 /// (log(1 + f) − f + f²/2) / f³ for float32, f in [√½ − 1, √2 − 1].
 const LOG_F32: [f64; 8] = [
@@ -59,8 +59,8 @@ pub(super) struct Parts<'s> {
 /// Takes a normal positive number apart.
 pub(super) fn parts(x: Term<'_>) -> Parts<'_> {
     let (one, sqrt_half, mask) = match x.dtype() {
-        Dtype::F32 => (0x3f80_0000, 0x3f35_04f3, 0x007f_ffff),
-        Dtype::F64 => (0x3ff0_0000_0000_0000, 0x3fe6_a09e_667f_3bcd, 0x000f_ffff_ffff_ffff),
+        ComputeDtype::F32 => (0x3f80_0000, 0x3f35_04f3, 0x007f_ffff),
+        ComputeDtype::F64 => (0x3ff0_0000_0000_0000, 0x3fe6_a09e_667f_3bcd, 0x000f_ffff_ffff_ffff),
     };
     let moved = x.bits() + (one - sqrt_half);
     Parts { m: ((moved & mask) + sqrt_half).float(), biased_exponent: moved >> mantissa(x.dtype()) }
@@ -68,10 +68,10 @@ pub(super) fn parts(x: Term<'_>) -> Parts<'_> {
 
 /// The float of a small integer, plus 2ᵖ⁻¹.
 pub(super) fn offset_float(integer: Bits<'_>) -> (Term<'_>, f64) {
-    let offset = if integer.dtype() == Dtype::F32 { hex("0x1p+23") } else { hex("0x1p+52") };
+    let offset = if integer.dtype() == ComputeDtype::F32 { hex("0x1p+23") } else { hex("0x1p+52") };
     let bits = match integer.dtype() {
-        Dtype::F32 => u64::from((offset as f32).to_bits()),
-        Dtype::F64 => offset.to_bits(),
+        ComputeDtype::F32 => u64::from((offset as f32).to_bits()),
+        ComputeDtype::F64 => offset.to_bits(),
     };
     ((integer | bits).float(), offset)
 }
@@ -79,8 +79,8 @@ pub(super) fn offset_float(integer: Bits<'_>) -> (Term<'_>, f64) {
 /// x, or x scaled up where it is subnormal, taken apart: mantissa and exponent as floats.
 pub(super) fn mantissa_and_exponent(x: Term<'_>) -> (Term<'_>, Term<'_>) {
     let (smallest, scale, bias) = match x.dtype() {
-        Dtype::F32 => (hex("0x1p-126"), 23, 127.0),
-        Dtype::F64 => (hex("0x1p-1022"), 52, 1023.0),
+        ComputeDtype::F32 => (hex("0x1p-126"), 23, 127.0),
+        ComputeDtype::F64 => (hex("0x1p-1022"), 52, 1023.0),
     };
     let subnormal = x.less(smallest);
     let x = subnormal.select(x * 2f64.powi(scale), x);
@@ -112,15 +112,15 @@ pub(super) fn log1p(x: Term<'_>) -> Term<'_> {
     let field = x.scope().integer(2 * bias as u64 + 1) - biased_exponent;
     let down = (field << mantissa).float();
     let (f, f_low) = match x.dtype() {
-        Dtype::F32 => ((missing * 0.5).times_plus(down, m - 1.0), None),
-        Dtype::F64 => {
+        ComputeDtype::F32 => ((missing * 0.5).times_plus(down, m - 1.0), None),
+        ComputeDtype::F64 => {
             let f = fast_two_sum(m - 1.0, (missing * 0.5) * down);
             (f.high, Some(f.low))
         }
     };
     let result = limits(x, -1.0, log_of_parts(f, f_low, k));
     // Keeps −0 and the bits of subnormals.
-    let tiny = if x.dtype() == Dtype::F32 { hex("0x1p-30") } else { hex("0x1p-60") };
+    let tiny = if x.dtype() == ComputeDtype::F32 { hex("0x1p-30") } else { hex("0x1p-60") };
     x.abs().less(tiny).select(x, result)
 }
 
@@ -134,16 +134,16 @@ fn limits<'s>(x: Term<'s>, pole: f64, result: Term<'s>) -> Term<'s> {
 /// log(1 + f + f_low) + k · ln 2. Float32 has no use for f's low part.
 fn log_of_parts<'s>(f: Term<'s>, f_low: Option<Term<'s>>, k: Term<'s>) -> Term<'s> {
     match f.dtype() {
-        Dtype::F32 => {
-            let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+        ComputeDtype::F32 => {
+            let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F32);
             let square = f * f;
             let w = (square * f) * f.polynomial(&LOG_F32);
             let w = k.times_plus(ln2_low, w);
             let w = square.times_plus(-0.5, w);
             k.times_plus(ln2_high, f + w)
         }
-        Dtype::F64 => {
-            let (ln2_high, ln2_low) = ln2_parts(Dtype::F64);
+        ComputeDtype::F64 => {
+            let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F64);
             let half_square = (f * 0.5) * f;
             let s = f / (f + 2.0);
             let z = s * s;
@@ -164,7 +164,7 @@ fn log_of_parts<'s>(f: Term<'s>, f_low: Option<Term<'s>>, k: Term<'s>) -> Term<'
 /// log(1 + x) for 0 ≤ x ≤ 1.
 pub(super) fn log1p_unit(x: Term<'_>) -> Term<'_> {
     match x.dtype() {
-        Dtype::F32 => (x * x).times_plus(x.polynomial(&LOG1P_UNIT_F32), x),
-        Dtype::F64 => log1p(x),
+        ComputeDtype::F32 => (x * x).times_plus(x.polynomial(&LOG1P_UNIT_F32), x),
+        ComputeDtype::F64 => log1p(x),
     }
 }

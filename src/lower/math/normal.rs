@@ -11,7 +11,7 @@
 use super::error_free::{self, Pair, accurate_times_plus, fast_two_sum, two_product, two_sum};
 use super::exp::{LOG2_E, Reduced, bias, ln2_parts, magic, mantissa, reduce_f64, times_power};
 use super::notation::{Bits, Term, hex};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 
 /// R in a.
 const NUMERATOR_F32: [f64; 5] =
@@ -66,8 +66,8 @@ pub(super) const EXP_F32: [f64; 6] =
 /// 2ᵏ · e^(−rate·(a² exactly)) as n, in the place of an exponent, and q, the exponential being S + S·q with S = 2ⁿ; `rate` is 1 or ½,
 /// `scale` k. Where a is NaN q is too.
 pub(super) fn gaussian_f32<'s>(a: Term<'s>, rate: f64, scale: f64) -> (Bits<'s>, Term<'s>) {
-    let magic = magic(Dtype::F32) + scale;
-    let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+    let magic = magic(ComputeDtype::F32) + scale;
+    let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F32);
     let square = error_free::square(a);
     let t = square.high.times_plus(-LOG2_E * rate, magic);
     let n = t - magic;
@@ -85,14 +85,14 @@ pub(super) fn gaussian_f32<'s>(a: Term<'s>, rate: f64, scale: f64) -> (Bits<'s>,
         // The leading term is exact, a power of two of r: one rounding less where each product has its own.
         (r * r) * r.polynomial(&coefficients[1..]) + r * coefficients[0]
     };
-    (t.bits() << mantissa(Dtype::F32), q)
+    (t.bits() << mantissa(ComputeDtype::F32), q)
 }
 
 /// 2⁶⁴ · Φ(−a) for a ≥ 0. Past 16 (float32), 38.5 (float64) the value stays what it is there: below 2⁻¹²⁰, 2⁻¹⁰⁰⁰.
 pub(super) fn normal_tail_scaled(a: Term<'_>) -> Term<'_> {
     match a.dtype() {
-        Dtype::F32 => normal_tail_f32(a),
-        Dtype::F64 => normal_tail_f64(a),
+        ComputeDtype::F32 => normal_tail_f32(a),
+        ComputeDtype::F64 => normal_tail_f64(a),
     }
 }
 
@@ -119,10 +119,10 @@ fn normal_tail_f64(a: Term<'_>) -> Term<'_> {
 
 /// 2ᵏ · e^−(v.high + v.low) as S = 2ᵏ⁺ⁿ and a factor.
 pub(super) fn gaussian_f64(v: Pair<'_>, scale: f64) -> (Term<'_>, Pair<'_>) {
-    let Reduced { t, high, tail, .. } = reduce_f64(-v.high, -v.low, bias(Dtype::F64) + scale);
+    let Reduced { t, high, tail, .. } = reduce_f64(-v.high, -v.low, bias(ComputeDtype::F64) + scale);
     let one = v.high.scope().number(1.0);
     let sum = fast_two_sum(one, high);
-    ((t.bits() << mantissa(Dtype::F64)).float(), fast_two_sum(sum.high, sum.low + tail))
+    ((t.bits() << mantissa(ComputeDtype::F64)).float(), fast_two_sum(sum.high, sum.low + tail))
 }
 
 /// erfcx(z) for z ≥ 0 as numerator and denominator: (½ + z)·erfcx(z) = c + t·H(t), t = (z − 3)/(z + 3) (Shepherd and

@@ -4,7 +4,7 @@
 //! with them; `x * y + 1.0` writes a multiplication and an addition, each rounded. Whatever may be fused into one
 //! rounding says so: [`Term::times_plus`]. Numbers on either side of an operator are constants of the dtype.
 
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use crate::lane::{LaneBuilder, LaneOp, Shift, Value};
 use std::cell::RefCell;
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Shl, Shr, Sub};
@@ -88,7 +88,7 @@ impl Scope {
     }
 
     /// The dtype of float lanes.
-    pub(super) fn dtype(&self) -> Dtype {
+    pub(super) fn dtype(&self) -> ComputeDtype {
         self.0.borrow().dtype()
     }
 
@@ -146,7 +146,7 @@ impl<'s> Term<'s> {
     }
 
     /// The dtype of the lane.
-    pub(super) fn dtype(self) -> Dtype {
+    pub(super) fn dtype(self) -> ComputeDtype {
         self.scope.dtype()
     }
 
@@ -281,7 +281,7 @@ impl<'s> Term<'s> {
 
 impl<'s> Bits<'s> {
     /// The dtype whose width the lane has.
-    pub(super) fn dtype(self) -> Dtype {
+    pub(super) fn dtype(self) -> ComputeDtype {
         self.scope.dtype()
     }
 

@@ -12,7 +12,7 @@ use super::exp::{EXP_F64, magic, powers_of_halves};
 use super::expm1::EXPM1_F32;
 use super::log::mantissa_and_exponent;
 use super::notation::{Term, hex};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 
 /// (log2((1+s)/(1−s))/s − C − C₃·q)/q² in q = s² for float32, q ≤ 0.0295; 2⁻⁴³ of the logarithm.
 const LOG2_F32: [f64; 4] = [hex("0x1.2776c4p-1"), hex("0x1.a6195p-2"), hex("0x1.47b12cp-2"), hex("0x1.20791ap-2")];
@@ -48,9 +48,9 @@ struct Scheme {
     back: i32,
 }
 
-fn scheme(dtype: Dtype) -> Scheme {
+fn scheme(dtype: ComputeDtype) -> Scheme {
     match dtype {
-        Dtype::F32 => Scheme {
+        ComputeDtype::F32 => Scheme {
             c1: (hex("0x1.715476p+1"), hex("0x1.4ae0cp-25")),
             c3: (hex("0x1.ec709ep-1"), hex("-0x1.e2fe02p-28")),
             log2: &LOG2_F32,
@@ -60,7 +60,7 @@ fn scheme(dtype: Dtype) -> Scheme {
             bias: 152.0,
             back: 102,
         },
-        Dtype::F64 => Scheme {
+        ComputeDtype::F64 => Scheme {
             c1: (hex("0x1.71547652b82fep+1"), hex("0x1.777d0ffda0d24p-55")),
             c3: (hex("0x1.ec709dc3a03fdp-1"), hex("0x1.d27f05548af0cp-55")),
             log2: &LOG2_F64,

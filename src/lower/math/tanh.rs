@@ -12,7 +12,7 @@
 use super::error_free::{Pair, fast_two_sum, square};
 use super::exp::{LOG2_E, Reduced, bias, exp_neg_scaled, ln2_parts, magic, mantissa, reduce_f64};
 use super::notation::{Term, hex};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 use std::f64::consts::LN_2;
 
 /// −expm1(−2r)/2 = r + r²·Q(r), Q for float32.
@@ -54,28 +54,28 @@ const GAP_F64: [f64; 12] = [
 /// tanh x.
 pub(super) fn tanh(x: Term<'_>) -> Term<'_> {
     match x.dtype() {
-        Dtype::F32 => tanh_f32(x),
-        Dtype::F64 => tanh_f64(x),
+        ComputeDtype::F32 => tanh_f32(x),
+        ComputeDtype::F64 => tanh_f64(x),
     }
 }
 
 fn tanh_f32(x: Term<'_>) -> Term<'_> {
     // tanh rounds to 1 from 9.02 on.
     let a = x.abs().at_most(9.25);
-    let magic = magic(Dtype::F32) + bias(Dtype::F32);
+    let magic = magic(ComputeDtype::F32) + bias(ComputeDtype::F32);
     let t = a.times_plus(-2.0 * LOG2_E, magic);
     let n = t - magic;
     let r = if x.scope().has_fma() {
         n.times_plus(0.5 * LN_2, a)
     } else {
-        let (ln2_high, ln2_low) = ln2_parts(Dtype::F32);
+        let (ln2_high, ln2_low) = ln2_parts(ComputeDtype::F32);
         n.times_plus(0.5 * ln2_low, n.times_plus(0.5 * ln2_high, a))
     };
     let p = (r * r).times_plus(r.polynomial(&HALF_EXPM1_F32), r);
-    let power = t.bits() << mantissa(Dtype::F32);
+    let power = t.bits() << mantissa(ComputeDtype::F32);
     let s = power.float();
     // ½ − S/2, without the units that multiply, which have the most to do.
-    let h = 0.5 - (power - (1 << mantissa(Dtype::F32))).float();
+    let h = 0.5 - (power - (1 << mantissa(ComputeDtype::F32))).float();
     let u = s.times_plus(p, h);
     let d = if x.scope().has_fma() { s.times_from(p, 1.0 - h) } else { 1.0 - u };
     (u / d).with_sign(x.sign())
@@ -89,8 +89,8 @@ fn tanh_f64(x: Term<'_>) -> Term<'_> {
 /// tanh a = −E / (2 + E), E = expm1(−2a), for 0 ≤ a ≤ 22; wrong by less than 2⁻⁵⁹ of 1.
 fn tanh_pair_f64(a: Term<'_>) -> Pair<'_> {
     let scope = a.scope();
-    let Reduced { t, high, tail, .. } = reduce_f64(a * -2.0, scope.number(-0.0), bias(Dtype::F64));
-    let s = (t.bits() << mantissa(Dtype::F64)).float();
+    let Reduced { t, high, tail, .. } = reduce_f64(a * -2.0, scope.number(-0.0), bias(ComputeDtype::F64));
+    let s = (t.bits() << mantissa(ComputeDtype::F64)).float();
     // Far out s is below half a unit of 1.
     let base = fast_two_sum(scope.number(-1.0), s);
     let sum = fast_two_sum(base.high, s * high);
@@ -103,8 +103,8 @@ fn tanh_pair_f64(a: Term<'_>) -> Pair<'_> {
 /// x − tanh x.
 pub(super) fn tanh_gap(x: Term<'_>) -> Term<'_> {
     match x.dtype() {
-        Dtype::F32 => tanh_gap_f32(x),
-        Dtype::F64 => tanh_gap_f64(x),
+        ComputeDtype::F32 => tanh_gap_f32(x),
+        ComputeDtype::F64 => tanh_gap_f64(x),
     }
 }
 

@@ -12,7 +12,7 @@
 use super::error_free::{Pair, fast_two_sum, two_product, two_sum};
 use super::exp::magic;
 use super::notation::{Bits, Bool, Term, hex};
-use crate::array::Dtype;
+use crate::array::ComputeDtype;
 
 /// 2/π in pieces of 24 bits, each scaled to below 1.
 const TWO_OVER_PI_F32: [f64; 9] = [
@@ -99,9 +99,9 @@ struct Scheme {
     cos: &'static [f64],
 }
 
-fn scheme(dtype: Dtype) -> Scheme {
+fn scheme(dtype: ComputeDtype) -> Scheme {
     match dtype {
-        Dtype::F32 => Scheme {
+        ComputeDtype::F32 => Scheme {
             piece: 24,
             pieces: &TWO_OVER_PI_F32,
             step: 1,
@@ -112,7 +112,7 @@ fn scheme(dtype: Dtype) -> Scheme {
             sin: &SIN_F32,
             cos: &COS_F32,
         },
-        Dtype::F64 => Scheme {
+        ComputeDtype::F64 => Scheme {
             piece: 53,
             pieces: &TWO_OVER_PI_F64,
             step: 2,
