@@ -7,7 +7,7 @@
 //! The truth is the definition (not the form) in float64, computed by the float64 lowering, which is itself held to the
 //! float64 reference here and to arbitrary precision in `accuracy_primitives`.
 
-use fuselet::array::Dtype;
+use fuselet::array::ComputeDtype;
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::isa::Isa;
 use fuselet::codegen::{Backend, Code};
@@ -88,7 +88,7 @@ struct Kernel {
 
 impl Kernel {
     /// The activation, rewritten as the engine would, lowered, and compiled by the fastest backend of this machine.
-    fn new(activation: &Activation, meaning: Meaning, dtype: Dtype, fma: bool) -> Kernel {
+    fn new(activation: &Activation, meaning: Meaning, dtype: ComputeDtype, fma: bool) -> Kernel {
         let graph = rewrite::rewrite(&graph(activation, meaning), rewrite::Rules::Exact).graph;
         let live = graph.live();
         let mut builder = LaneBuilder::new(dtype, fma);
@@ -107,7 +107,12 @@ impl Kernel {
         }
         let result = values[graph.outputs()[0].node.index()].expect("the output is live");
         builder.store(OperandId(1), result);
-        let operand = |role, name: &str| Operand { role, dtype, layout: Layout::Contiguous, name: name.to_owned() };
+        let operand = |role, name: &str| Operand {
+            role,
+            dtype: dtype.storage(),
+            layout: Layout::Contiguous,
+            name: name.to_owned(),
+        };
         let operands = vec![operand(Role::Read, "x"), operand(Role::Write, "y")];
         let pass = Pass { name: activation.to_string(), program: builder.finish(), operands };
         pass.verify().unwrap_or_else(|error| panic!("{error}"));
@@ -163,8 +168,8 @@ impl Judged {
         let activation = with_float32_parameters(text);
         let native_fma = Isa::detect().has_fma();
         Judged {
-            kernel: Kernel::new(&activation, Meaning::Form, Dtype::F32, fma),
-            truth: Kernel::new(&activation, Meaning::Definition, Dtype::F64, native_fma),
+            kernel: Kernel::new(&activation, Meaning::Form, ComputeDtype::F32, fma),
+            truth: Kernel::new(&activation, Meaning::Definition, ComputeDtype::F64, native_fma),
         }
     }
 
@@ -390,7 +395,7 @@ fn the_float64_truth_is_the_definition() {
     let record = record("elementwise");
     for text in record.keys().map(String::as_str).chain(OFF_THE_RECORD.iter().copied()) {
         let activation = with_float32_parameters(text);
-        let kernel = Kernel::new(&activation, Meaning::Definition, Dtype::F64, Isa::detect().has_fma());
+        let kernel = Kernel::new(&activation, Meaning::Definition, ComputeDtype::F64, Isa::detect().has_fma());
         kernel.run(&sample, &mut y);
         let mut reference =
             ScalarEvaluator::new(&graph(&activation, Meaning::Definition)).expect("activations are elementwise");

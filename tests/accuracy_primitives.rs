@@ -3,7 +3,7 @@
 //! exact to the last bit, against that; both as lowered for machines with a fused multiply-add and without. Every backend
 //! of this machine computes, and all have to agree in every bit.
 
-use fuselet::array::Dtype;
+use fuselet::array::ComputeDtype;
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::isa::Isa;
 use fuselet::codegen::{Backend, Code};
@@ -59,7 +59,7 @@ fn backends(fma: bool) -> Vec<Box<dyn Backend>> {
 
 impl Primitive {
     /// The op as lowered with or without FMA; `None` if the host has no FMA to run it.
-    fn new(op: Op, dtype: Dtype, fma: bool) -> Option<Primitive> {
+    fn new(op: Op, dtype: ComputeDtype, fma: bool) -> Option<Primitive> {
         if fma && !Isa::detect().has_fma() {
             return None;
         }
@@ -67,7 +67,12 @@ impl Primitive {
         let arguments: Vec<_> = (0..op.arity()).map(|index| builder.load(OperandId(index as u32))).collect();
         let result = fuselet::lower::lower(&mut builder, op, &arguments);
         builder.store(OperandId(op.arity() as u32), result);
-        let operand = |role, name: &str| Operand { role, dtype, layout: Layout::Contiguous, name: name.to_owned() };
+        let operand = |role, name: &str| Operand {
+            role,
+            dtype: dtype.storage(),
+            layout: Layout::Contiguous,
+            name: name.to_owned(),
+        };
         let mut operands: Vec<_> = op.row().arguments.iter().map(|name| operand(Role::Read, name)).collect();
         operands.push(operand(Role::Write, "y"));
         let pass = Pass { name: op.name().to_owned(), program: builder.finish(), operands };
@@ -165,7 +170,7 @@ fn float32_primitives_hold_their_bounds() {
         let whole = low == f32::NEG_INFINITY && high == f32::INFINITY;
         let sample: Vec<f32> = sample.iter().copied().filter(|x| whole || (low <= *x && *x <= high)).collect();
         for (fma, bound) in [(true, with_fma), (false, without_fma)] {
-            let Some(primitive) = Primitive::new(op, Dtype::F32, fma) else { continue };
+            let Some(primitive) = Primitive::new(op, ComputeDtype::F32, fma) else { continue };
             let worst = worst_of(&primitive, &sample);
             println!(
                 "{:20} {:8} {:3} ops  {:.4} ULP at {:e} ({:#010x}): {:e} for {:e}",
@@ -223,7 +228,7 @@ fn float32_pow_is_right_wherever_the_result_is_finite_and_in_every_special_case(
     }
     let (x, y): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
     for fma in [true, false] {
-        let Some(primitive) = Primitive::new(Op::Pow, Dtype::F32, fma) else { continue };
+        let Some(primitive) = Primitive::new(Op::Pow, ComputeDtype::F32, fma) else { continue };
         let mut worst = (0.0, 0.0, 0.0, 0.0, 0.0);
         for ((x, y), got) in x.iter().zip(&y).zip(primitive.run(&[&x, &y])) {
             let truth = libm::pow(f64::from(*x), f64::from(*y));
@@ -265,7 +270,7 @@ fn selections_and_error_terms_have_the_bits_of_the_op_table() {
     let (a, b) = all_pairs(&numbers);
     for fma in [true, false] {
         for op in [Op::Minimum, Op::Maximum, Op::CopySign, Op::DifferenceError] {
-            let Some(primitive) = Primitive::new(op, Dtype::F32, fma) else { continue };
+            let Some(primitive) = Primitive::new(op, ComputeDtype::F32, fma) else { continue };
             for ((a, b), got) in a.iter().zip(&b).zip(primitive.run(&[&a, &b])) {
                 let truth = match op {
                     // Exact in float64 only for close exponents; TwoSum holds for all.
@@ -306,7 +311,7 @@ fn emulated_fma_differs_from_the_instruction_by_a_double_rounding_at_most() {
         }
     }
     for fma in [true, false] {
-        let Some(primitive) = Primitive::new(Op::Fma, Dtype::F32, fma) else { continue };
+        let Some(primitive) = Primitive::new(Op::Fma, ComputeDtype::F32, fma) else { continue };
         let mut different = 0;
         for (((a, b), c), got) in a.iter().zip(&b).zip(&c).zip(primitive.run(&[&a, &b, &c])) {
             let truth = a.mul_add(*b, *c);
@@ -328,7 +333,7 @@ fn float32_scaled_exponentials_are_within_one_ulp_wherever_their_result_is_norma
         k.push(f32::from((at % 251) as i16 - 125) - (x * std::f64::consts::LOG2_E).round() as f32);
     }
     for fma in [true, false] {
-        let Some(primitive) = Primitive::new(Op::ExpScaled, Dtype::F32, fma) else { continue };
+        let Some(primitive) = Primitive::new(Op::ExpScaled, ComputeDtype::F32, fma) else { continue };
         let mut worst = 0.0f64;
         for ((x, k), got) in a.iter().zip(&k).zip(primitive.run(&[&a, &k])) {
             let truth = (Op::ExpScaled.row().meaning)([f64::from(*x), f64::from(*k), 0.0]);
@@ -411,7 +416,7 @@ fn float64_operations_and_error_terms_have_the_bits_of_the_op_table() {
     let (a, b) = all_pairs(&numbers);
     for fma in [true, false] {
         for op in FLOAT64_EXACT {
-            let Some(primitive) = Primitive::new(*op, Dtype::F64, fma) else { continue };
+            let Some(primitive) = Primitive::new(*op, ComputeDtype::F64, fma) else { continue };
             for ((a, b), got) in a.iter().zip(&b).zip(primitive.run(&[&a[..], &b[..]][..op.arity()])) {
                 // A product's error is exact where neither it nor the halves of its factors leave the range.
                 let inside = (1e-140..1e140).contains(&a.abs()) && (1e-140..1e140).contains(&b.abs());
@@ -446,7 +451,7 @@ fn float64_fused_operations_round_once_or_where_there_is_no_fma_at_most_twice() 
     let [a, b, c] = &columns;
     for fma in [true, false] {
         for op in FLOAT64_FUSED {
-            let Some(primitive) = Primitive::new(*op, Dtype::F64, fma) else { continue };
+            let Some(primitive) = Primitive::new(*op, ComputeDtype::F64, fma) else { continue };
             for (((a, b), c), got) in a.iter().zip(b).zip(c).zip(primitive.run(&[a, b, c])) {
                 let plain = *op == Op::MultiplyAdd && !fma;
                 let truth = if plain { a * b + c } else { a.mul_add(*b, *c) };
@@ -478,7 +483,7 @@ fn float64_primitives_are_within_one_ulp_of_the_exact_value() {
             (0..op.arity()).map(|index| samples.iter().map(|sample| sample[index]).collect()).collect();
         let arguments: Vec<&[f64]> = arguments.iter().map(Vec::as_slice).collect();
         for fma in [true, false] {
-            let Some(primitive) = Primitive::new(op, Dtype::F64, fma) else { continue };
+            let Some(primitive) = Primitive::new(op, ComputeDtype::F64, fma) else { continue };
             let (mut worst, mut inexact) = (0.0f64, 0);
             for (sample, got) in samples.iter().zip(primitive.run(&arguments)) {
                 let (truth, left) = (sample[op.arity()], sample[op.arity() + 1]);

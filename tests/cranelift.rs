@@ -8,7 +8,7 @@ mod backend_suite;
 
 #[cfg(target_arch = "x86_64")]
 use backend_suite::random::{Choices, random_pass};
-use fuselet::array::Dtype;
+use fuselet::array::{ComputeDtype, Dtype};
 use fuselet::codegen::cranelift::Cranelift;
 use fuselet::codegen::isa::Isa;
 use fuselet::codegen::{Backend, BackendError, Code};
@@ -27,7 +27,7 @@ fn operand(role: Role, dtype: Dtype, name: &str) -> Operand {
 
 /// From `x` to `y`: products with constants below 2 and sums with `x` in turn, `length` in all.
 fn chain(length: usize) -> Pass {
-    let mut builder = LaneBuilder::new(Dtype::F32, false);
+    let mut builder = LaneBuilder::new(ComputeDtype::F32, false);
     let x = builder.load(OperandId(0));
     let mut value = x;
     for index in 0..length {
@@ -80,7 +80,7 @@ fn bodies_of_thousands_of_operations_compile_and_are_right() {
 #[test]
 fn a_pass_lowered_for_fma_is_refused_by_a_machine_without() {
     let backend = Cranelift::new(Isa::Baseline).expect("every machine has the baseline");
-    let mut builder = LaneBuilder::new(Dtype::F32, true);
+    let mut builder = LaneBuilder::new(ComputeDtype::F32, true);
     let x = builder.load(OperandId(0));
     let value = builder.apply(LaneOp::Fma, &[x, x, x]);
     builder.store(OperandId(1), value);

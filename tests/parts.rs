@@ -7,7 +7,7 @@
 mod backend_suite;
 
 use backend_suite::random::{Choices, random_pass};
-use fuselet::array::Dtype;
+use fuselet::array::{ComputeDtype, Dtype};
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::isa::Isa;
 use fuselet::codegen::{Backend, BackendError, Code, InParts};
@@ -51,7 +51,7 @@ fn operand(role: Role, layout: Layout) -> Operand {
 
 /// x, a broadcast scale, and one output; `body` says how the output comes about.
 fn pass(body: impl FnOnce(&mut LaneBuilder, Value, Value) -> Value) -> Pass {
-    let mut builder = LaneBuilder::new(Dtype::F32, true);
+    let mut builder = LaneBuilder::new(ComputeDtype::F32, true);
     let x = builder.load(OperandId(0));
     let scale = builder.load(OperandId(1));
     let result = body(&mut builder, x, scale);
@@ -150,7 +150,7 @@ fn passes_with_accumulators_stay_whole() {
 /// reductions do, but with as much as possible between reading and writing.
 #[test]
 fn spans_read_what_the_span_before_wrote() {
-    let mut builder = LaneBuilder::new(Dtype::F32, false);
+    let mut builder = LaneBuilder::new(ComputeDtype::F32, false);
     let carried = builder.load(OperandId(0));
     let x = builder.load(OperandId(1));
     let scale = builder.number(0.99);

@@ -2,7 +2,7 @@
 //! limit, levels as values.
 #![cfg(all(feature = "wide", target_arch = "x86_64"))]
 
-use fuselet::array::Dtype;
+use fuselet::array::ComputeDtype;
 use fuselet::codegen::interpreter::Interpreter;
 use fuselet::codegen::isa::Isa;
 use fuselet::codegen::wide::Wide;
@@ -17,12 +17,12 @@ fn levels() -> Vec<(Isa, Wide)> {
 }
 
 /// y = f(x).
-fn pass(dtype: Dtype, layout: Layout, body: impl FnOnce(&mut LaneBuilder, Value) -> Value) -> Pass {
+fn pass(dtype: ComputeDtype, layout: Layout, body: impl FnOnce(&mut LaneBuilder, Value) -> Value) -> Pass {
     let mut builder = LaneBuilder::new(dtype, true);
     let x = builder.load(OperandId(0));
     let y = body(&mut builder, x);
     builder.store(OperandId(1), y);
-    let operand = |role, name: &str| Operand { role, dtype, layout, name: name.to_owned() };
+    let operand = |role, name: &str| Operand { role, dtype: dtype.storage(), layout, name: name.to_owned() };
     let operands = vec![operand(Role::Read, "x"), operand(Role::Write, "y")];
     Pass { name: "test".to_owned(), program: builder.finish(), operands }
 }
@@ -58,7 +58,7 @@ fn levels_without_wide_vectors_are_errors() {
 #[test]
 fn code_ends_by_clearing_the_upper_halves() {
     for (_, wide) in levels() {
-        let code = wide.compile(&pass(Dtype::F32, C, |builder, x| builder.mul(x, x))).expect("it compiles");
+        let code = wide.compile(&pass(ComputeDtype::F32, C, |builder, x| builder.mul(x, x))).expect("it compiles");
         let instructions = instructions(&code);
         let returns: Vec<usize> = (0..instructions.len()).filter(|i| instructions[*i].starts_with("ret")).collect();
         assert_eq!(returns.len(), 1);
@@ -74,8 +74,9 @@ fn polynomials_cost_one_instruction_a_step() {
     for (isa, wide) in levels() {
         let degree = 9;
         let coefficients: Vec<f64> = (0..=degree).map(|k| 1.0 / f64::from(k + 1)).collect();
-        let code =
-            wide.compile(&pass(Dtype::F32, C, |builder, x| builder.horner(x, &coefficients))).expect("it compiles");
+        let code = wide
+            .compile(&pass(ComputeDtype::F32, C, |builder, x| builder.horner(x, &coefficients)))
+            .expect("it compiles");
         let instructions = instructions(&code);
         // The main loop: up to the first jump backward.
         let end = instructions.iter().position(|i| i.starts_with("jle")).expect("a loop");
@@ -96,7 +97,7 @@ fn polynomials_cost_one_instruction_a_step() {
 #[test]
 fn trees_of_bit_operations_are_one_instruction() {
     let Ok(wide) = Wide::new(Isa::Avx512) else { return };
-    let copy_sign = pass(Dtype::F32, C, |builder, x| {
+    let copy_sign = pass(ComputeDtype::F32, C, |builder, x| {
         let one = builder.number(1.5);
         let y = builder.add(x, one);
         let (magnitude, bits) = (builder.abs(y), builder.to_bits(x));
@@ -119,7 +120,7 @@ fn trees_of_bit_operations_are_one_instruction() {
 #[test]
 fn selects_of_one_operation_are_merged_into_it() {
     let Ok(wide) = Wide::new(Isa::Avx512) else { return };
-    let leaky = pass(Dtype::F32, C, |builder, x| {
+    let leaky = pass(ComputeDtype::F32, C, |builder, x| {
         let (zero, slope) = (builder.number(0.0), builder.number(0.01));
         let negative = builder.less(x, zero);
         let scaled = builder.mul(x, slope);
@@ -138,7 +139,7 @@ fn no_program_is_too_large() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % end
     };
-    let huge = pass(Dtype::F32, C, |builder, x| {
+    let huge = pass(ComputeDtype::F32, C, |builder, x| {
         let mut values = vec![x];
         for step in 0..10_000 {
             let (a, b) = (values[random(values.len())], values[random(values.len())]);
@@ -174,8 +175,9 @@ fn strides_beyond_two_gibibytes_are_right() {
     let at = |element: usize| memory.as_ptr().wrapping_add(element * stride).cast_mut().cast::<f32>();
     for (isa, wide) in levels() {
         for backward in [false, true] {
-            let code =
-                wide.compile(&pass(Dtype::F32, Layout::Strided, |builder, x| builder.add(x, x))).expect("it compiles");
+            let code = wide
+                .compile(&pass(ComputeDtype::F32, Layout::Strided, |builder, x| builder.add(x, x)))
+                .expect("it compiles");
             for element in 0..count {
                 // SAFETY: inside the reservation.
                 unsafe { at(element).write_unaligned(element as f32 + 0.5) };
@@ -202,7 +204,7 @@ fn many_threads_compile_and_run_at_once() {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let pass = pass(Dtype::F32, C, |builder, x| {
+                        let pass = pass(ComputeDtype::F32, C, |builder, x| {
                             let (three, one) = (builder.number(3.0), builder.number(1.0));
                             let product = builder.mul(x, three);
                             builder.apply(LaneOp::Fma, &[product, x, one])

@@ -1,6 +1,6 @@
 //! The kernels of the comparison as lane programs, float32: recipes of whole activations within 4 ULP.
 
-use fuselet::array::Dtype;
+use fuselet::array::{ComputeDtype, Dtype};
 use fuselet::lane::{LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, ReductionOperator, Role, Shift, Value};
 
 const LOG2_E: f64 = f32::from_bits(0x3fb8_aa3b) as f64;
@@ -161,7 +161,7 @@ fn operand(role: Role, layout: Layout, name: &str) -> Operand {
 
 /// y = f(x).
 pub fn elementwise(name: &str, body: impl FnOnce(&mut LaneBuilder, Value) -> Value) -> Pass {
-    let mut builder = LaneBuilder::new(Dtype::F32, true);
+    let mut builder = LaneBuilder::new(ComputeDtype::F32, true);
     let x = builder.load(OperandId(0));
     let y = body(&mut builder, x);
     builder.store(OperandId(1), y);
@@ -171,7 +171,7 @@ pub fn elementwise(name: &str, body: impl FnOnce(&mut LaneBuilder, Value) -> Val
 
 /// y = silu(x · a + b) · c + r, all of them arrays but y's scale factors.
 pub fn chain() -> Pass {
-    let mut builder = LaneBuilder::new(Dtype::F32, true);
+    let mut builder = LaneBuilder::new(ComputeDtype::F32, true);
     let [x, r, a, b, c] = [0, 1, 2, 3, 4].map(|operand| builder.load(OperandId(operand)));
     let product = builder.mul(x, a);
     let inner = builder.add(product, b);
@@ -193,7 +193,7 @@ pub fn chain() -> Pass {
 
 /// A row's Σ e^(x − m), the terms kept: the second pass of a softmax.
 pub fn exponential_sum() -> Pass {
-    let mut builder = LaneBuilder::new(Dtype::F32, true);
+    let mut builder = LaneBuilder::new(ComputeDtype::F32, true);
     let [x, largest] = [0, 2].map(|operand| builder.load(OperandId(operand)));
     let below = builder.sub(largest, x);
     let limit = constant(&mut builder, 110.0);
@@ -212,7 +212,7 @@ pub fn exponential_sum() -> Pass {
 
 /// A row's maximum: the first pass of a softmax.
 pub fn maximum() -> Pass {
-    let mut builder = LaneBuilder::new(Dtype::F32, true);
+    let mut builder = LaneBuilder::new(ComputeDtype::F32, true);
     let x = builder.load(OperandId(0));
     builder.accumulate(OperandId(1), ReductionOperator::Max, x);
     let operands =

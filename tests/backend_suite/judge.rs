@@ -1,7 +1,7 @@
 //! The judge: a pass evaluated lane by lane, in order, by the meaning of its ops; and the comparison with a backend.
 
-use super::values::{Random, is_nan};
-use fuselet::array::Dtype;
+use super::values::{self, Random, is_nan_element};
+use fuselet::array::{ComputeDtype, Dtype};
 use fuselet::codegen::{Backend, SCRATCH_ALIGNMENT};
 use fuselet::lane::{
     ACCUMULATOR_LANES, Instruction, Lane, LaneKind, LaneOp, LaneProgram, Layout, Operand, OperandArgument, OperandId,
@@ -61,12 +61,13 @@ impl Case {
             let low = offsets.iter().copied().min().unwrap_or(0);
             let high = offsets.iter().copied().max().unwrap_or(0);
             view.start = (GUARD as isize + skew as isize - low) as usize;
-            let size = pass.program.dtype.size();
+            let dtype = pass.operands[index].dtype;
+            let size = dtype.size();
             case.buffers.push(vec![0xa5; (high - low) as usize + size + 2 * GUARD + skew]);
             case.views.push(view.clone());
             if pass.operands[index].role == Role::Read {
                 for offset in offsets {
-                    let bits = random.lane(pass.program.dtype);
+                    let bits = random.element(pass.program.dtype, dtype);
                     case.put(index, (view.start as isize + offset) as usize, bits);
                 }
             }
@@ -123,7 +124,9 @@ impl Case {
 
     fn step(&self, operand: usize, view: &View) -> isize {
         match self.pass.operands[operand].layout {
-            Layout::Contiguous | Layout::BlockCyclic | Layout::NonTemporal => self.pass.program.dtype.size() as isize,
+            Layout::Contiguous | Layout::BlockCyclic | Layout::NonTemporal => {
+                self.pass.operands[operand].dtype.size() as isize
+            }
             Layout::Broadcast => 0,
             Layout::Strided => view.stride,
         }
@@ -141,19 +144,23 @@ impl Case {
 
     fn get(&self, operand: usize, at: usize) -> u64 {
         let bytes = &self.buffers[self.views[operand].buffer][at..];
-        match self.pass.program.dtype {
-            Dtype::F32 => u64::from(u32::from_ne_bytes(bytes[..4].try_into().unwrap())),
+        match self.pass.operands[operand].dtype.size() {
+            1 => u64::from(bytes[0]),
+            2 => u64::from(u16::from_ne_bytes(bytes[..2].try_into().unwrap())),
+            4 => u64::from(u32::from_ne_bytes(bytes[..4].try_into().unwrap())),
             _ => u64::from_ne_bytes(bytes[..8].try_into().unwrap()),
         }
     }
 
     fn put(&mut self, operand: usize, at: usize, bits: u64) {
-        let dtype = self.pass.program.dtype;
-        let bytes = match dtype {
-            Dtype::F32 => (bits as u32).to_ne_bytes().to_vec(),
+        let size = self.pass.operands[operand].dtype.size();
+        let bytes = match size {
+            1 => vec![bits as u8],
+            2 => (bits as u16).to_ne_bytes().to_vec(),
+            4 => (bits as u32).to_ne_bytes().to_vec(),
             _ => bits.to_ne_bytes().to_vec(),
         };
-        self.buffers[self.views[operand].buffer][at..at + dtype.size()].copy_from_slice(&bytes);
+        self.buffers[self.views[operand].buffer][at..at + size].copy_from_slice(&bytes);
     }
 
     fn at(&self, operand: usize, o: usize, i: usize) -> usize {
@@ -194,12 +201,21 @@ impl Case {
             let of = |value: &Value| -> u64 { values[value.index()] };
             let bits = match instruction {
                 Instruction::Constant { bits, .. } => *bits,
-                Instruction::Load { operand } => self.get(operand.index(), self.at(operand.index(), o, i)),
+                Instruction::Load { operand } => {
+                    let element = self.get(operand.index(), self.at(operand.index(), o, i));
+                    values::load(program.dtype, self.pass.operands[operand.index()].dtype, element)
+                }
+                Instruction::LoadBits { operand } => self.get(operand.index(), self.at(operand.index(), o, i)),
                 Instruction::Apply { op, arguments } => apply(program.dtype, *op, arguments.each_ref().map(of)),
                 Instruction::Shift { direction, value, count } => shift(program.dtype, *direction, of(value), *count),
                 Instruction::Store { operand, value } => {
-                    let (at, bits) = (self.at(operand.index(), o, i), of(value));
-                    self.put(operand.index(), at, bits);
+                    let dtype = self.pass.operands[operand.index()].dtype;
+                    let (at, lane) = (self.at(operand.index(), o, i), of(value));
+                    self.put(operand.index(), at, values::store(program.dtype, dtype, lane));
+                    0
+                }
+                Instruction::StoreBits { operand, value } => {
+                    self.put(operand.index(), self.at(operand.index(), o, i), of(value));
                     0
                 }
                 Instruction::Accumulate { operand, combine, value } => {
@@ -215,16 +231,16 @@ impl Case {
 
     /// All NaNs written become one.
     fn merge_nans(&mut self) {
-        let dtype = self.pass.program.dtype;
         for operand in 0..self.pass.operands.len() {
+            let dtype = self.pass.operands[operand].dtype;
             if matches!(self.pass.operands[operand].role, Role::Read | Role::Prefetch) {
                 continue;
             }
             let view = self.views[operand].clone();
             for offset in self.elements(operand, &view) {
                 let at = (view.start as isize + offset) as usize;
-                if is_nan(dtype, self.get(operand, at)) {
-                    self.put(operand, at, super::values::bits(dtype, f64::NAN));
+                if is_nan_element(dtype, self.get(operand, at)) {
+                    self.put(operand, at, values::nan(dtype));
                 }
             }
         }
@@ -295,38 +311,42 @@ impl Case {
     }
 }
 
-fn apply(dtype: Dtype, op: LaneOp, arguments: [u64; 3]) -> u64 {
+fn apply(dtype: ComputeDtype, op: LaneOp, arguments: [u64; 3]) -> u64 {
     match dtype {
-        Dtype::F32 => u64::from(op.evaluate::<f32>(arguments.map(|bits| bits as u32))),
+        ComputeDtype::F32 => u64::from(op.evaluate::<f32>(arguments.map(|bits| bits as u32))),
         _ => op.evaluate::<f64>(arguments),
     }
 }
 
-fn shift(dtype: Dtype, direction: Shift, bits: u64, count: u8) -> u64 {
+fn shift(dtype: ComputeDtype, direction: Shift, bits: u64, count: u8) -> u64 {
     match (dtype, direction) {
-        (Dtype::F32, Shift::Left) => u64::from((bits as u32) << count),
+        (ComputeDtype::F32, Shift::Left) => u64::from((bits as u32) << count),
         (_, Shift::Left) => bits << count,
         (_, Shift::Right) => bits >> count,
     }
 }
 
-fn identity(dtype: Dtype, combine: ReductionOperator) -> u64 {
+fn identity(dtype: ComputeDtype, combine: ReductionOperator) -> u64 {
     match dtype {
-        Dtype::F32 => u64::from(combine.identity::<f32>().to_bits()),
+        ComputeDtype::F32 => u64::from(combine.identity::<f32>().to_bits()),
         _ => combine.identity::<f64>().to_bits(),
     }
 }
 
-fn take(dtype: Dtype, combine: ReductionOperator, lane: u64, value: u64) -> u64 {
+fn take(dtype: ComputeDtype, combine: ReductionOperator, lane: u64, value: u64) -> u64 {
     match dtype {
-        Dtype::F32 => u64::from(combine.apply(f32::from_bits(lane as u32), f32::from_bits(value as u32)).to_bits()),
+        ComputeDtype::F32 => {
+            u64::from(combine.apply(f32::from_bits(lane as u32), f32::from_bits(value as u32)).to_bits())
+        }
         _ => combine.apply(f64::from_bits(lane), f64::from_bits(value)).to_bits(),
     }
 }
 
-fn tree(dtype: Dtype, combine: ReductionOperator, lanes: [u64; ACCUMULATOR_LANES]) -> u64 {
+fn tree(dtype: ComputeDtype, combine: ReductionOperator, lanes: [u64; ACCUMULATOR_LANES]) -> u64 {
     match dtype {
-        Dtype::F32 => u64::from(combine_lanes(combine, lanes.map(|bits| <f32 as Lane>::float(bits as u32))).to_bits()),
+        ComputeDtype::F32 => {
+            u64::from(combine_lanes(combine, lanes.map(|bits| <f32 as Lane>::float(bits as u32))).to_bits())
+        }
         _ => combine_lanes(combine, lanes.map(<f64 as Lane>::float)).to_bits(),
     }
 }
@@ -334,14 +354,16 @@ fn tree(dtype: Dtype, combine: ReductionOperator, lanes: [u64; ACCUMULATOR_LANES
 /// Writes passes by hand, without a builder's simplifications.
 #[derive(Clone, Debug)]
 pub struct Writer {
-    pub dtype: Dtype,
+    pub dtype: ComputeDtype,
+    /// How operands made from now on store their elements.
+    pub storage: Dtype,
     pub instructions: Vec<Instruction>,
     pub operands: Vec<Operand>,
 }
 
 impl Writer {
-    pub fn new(dtype: Dtype) -> Writer {
-        Writer { dtype, instructions: Vec::new(), operands: Vec::new() }
+    pub fn new(dtype: ComputeDtype) -> Writer {
+        Writer { dtype, storage: dtype.storage(), instructions: Vec::new(), operands: Vec::new() }
     }
 
     pub fn push(&mut self, instruction: Instruction) -> Value {
@@ -351,7 +373,8 @@ impl Writer {
 
     fn operand(&mut self, role: Role, layout: Layout) -> OperandId {
         let name = format!("{role:?}{}", self.operands.len()).to_lowercase();
-        self.operands.push(Operand { role, dtype: self.dtype, layout, name });
+        let dtype = if role == Role::Accumulate { self.dtype.storage() } else { self.storage };
+        self.operands.push(Operand { role, dtype, layout, name });
         OperandId(self.operands.len() as u32 - 1)
     }
 
@@ -383,7 +406,7 @@ impl Writer {
     }
 
     pub fn number(&mut self, value: f64) -> Value {
-        self.constant(LaneKind::Float, super::values::bits(self.dtype, value))
+        self.constant(LaneKind::Float, values::bits(self.dtype, value))
     }
 
     pub fn apply(&mut self, op: LaneOp, arguments: &[Value]) -> Value {

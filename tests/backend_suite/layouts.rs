@@ -2,12 +2,12 @@
 
 use super::judge::{Case, Lay, Writer};
 use super::values::DTYPES;
-use fuselet::array::Dtype;
+use fuselet::array::ComputeDtype;
 use fuselet::codegen::Backend;
 use fuselet::lane::{ACCUMULATOR_LANES, LaneOp, Layout, Pass, ReductionOperator};
 
 /// `outputs` of a · b + c, a · b, (a · b + c) / a: enough for the last ones to be stored at different times.
-fn pass(dtype: Dtype, reads: [Layout; 3], writes: &[Layout]) -> Pass {
+fn pass(dtype: ComputeDtype, reads: [Layout; 3], writes: &[Layout]) -> Pass {
     let mut writer = Writer::new(dtype);
     let [a, b, c] = reads.map(|layout| writer.load(layout));
     let product = writer.apply(LaneOp::Mul, &[a, b]);
@@ -21,7 +21,7 @@ fn pass(dtype: Dtype, reads: [Layout; 3], writes: &[Layout]) -> Pass {
 
 const C: Layout = Layout::Contiguous;
 
-fn dense(dtype: Dtype, span: usize) -> Lay {
+fn dense(dtype: ComputeDtype, span: usize) -> Lay {
     Lay { stride: dtype.size() as isize, outer_stride: (dtype.size() * span) as isize, skew: 0 }
 }
 

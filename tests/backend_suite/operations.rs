@@ -2,7 +2,7 @@
 
 use super::judge::{Case, Writer};
 use super::values::{DTYPES, Random, all_ones, bits, core_specials, specials};
-use fuselet::array::Dtype;
+use fuselet::array::ComputeDtype;
 use fuselet::codegen::Backend;
 use fuselet::lane::{LaneKind, LaneOp, Layout, Pass, Shift, Value};
 
@@ -46,7 +46,7 @@ fn store_visibly(writer: &mut Writer, kind: LaneKind, value: Value) {
     }
 }
 
-fn pass_of(dtype: Dtype, op: LaneOp, layouts: &[Layout]) -> Pass {
+fn pass_of(dtype: ComputeDtype, op: LaneOp, layouts: &[Layout]) -> Pass {
     let mut writer = Writer::new(dtype);
     let loads: Vec<Value> = layouts.iter().map(|layout| writer.load(*layout)).collect();
     let arguments: Vec<Value> =

@@ -7,7 +7,7 @@
 
 use super::judge::Writer;
 use super::values::{Random, all_ones, specials};
-use fuselet::array::Dtype;
+use fuselet::array::ComputeDtype;
 use fuselet::lane::{LaneKind, LaneOp, Layout, Pass, ReductionOperator, Shift, Value};
 use proptest::prelude::*;
 
@@ -73,7 +73,7 @@ impl Pool {
 
 /// The pass of these choices; with fused multiply-adds if `fma`.
 pub fn random_pass(choices: &Choices, fma: bool) -> Pass {
-    let dtype = if choices.wide { Dtype::F64 } else { Dtype::F32 };
+    let dtype = if choices.wide { ComputeDtype::F64 } else { ComputeDtype::F32 };
     let mut random = Random(choices.seed);
     let mut writer = Writer::new(dtype);
     let mut pool = Pool { floats: Vec::new(), integers: Vec::new(), masks: Vec::new(), certain: Vec::new() };
