@@ -2,16 +2,17 @@
 //! evaluation written here), and on everything that can be wrong with a model's files.
 
 #[allow(dead_code)]
-#[path = "../examples/sequential/main.rs"]
-mod sequential;
+#[path = "../examples/keras_mlp/main.rs"]
+mod keras_mlp;
 
 use fuselet::{BackendChoice, Engine, Fusion};
+use keras_mlp::model::Model;
+use keras_mlp::runtime::{Runtime, Times, Workspace};
+use keras_mlp::stages;
+use keras_mlp::weights::Weights;
+use keras_mlp::{Error, Options};
 use npyz::WriterBuilder;
 use npyz::npz::NpzWriter;
-use sequential::model::Model;
-use sequential::runtime::{Runtime, Times, Workspace};
-use sequential::weights::Weights;
-use sequential::{Error, Options};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::BufWriter;
@@ -30,7 +31,7 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new(name: &str) -> Directory {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sequential_{name}"));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("keras_mlp_{name}"));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Directory(path)
@@ -75,12 +76,12 @@ impl Directory {
         let engine = Engine::new().unwrap();
         let model = Model::read(&self.0.join("config.json"), engine.library())?;
         let mut weights = Weights::open(&self.0.join("weights.npz"))?;
-        Runtime::new(&model, &mut weights, &engine, input_shape)
+        stages::build(&model, &mut weights, &engine, &[input_shape.to_vec()])
     }
 
     /// The message of the whole program, which must fail.
     fn error(&self) -> String {
-        match sequential::run(&self.options()) {
+        match keras_mlp::run(&self.options()) {
             Ok(report) => panic!("an error was expected, but the model ran:\n{report}"),
             Err(error) => error.to_string(),
         }
@@ -210,10 +211,12 @@ fn assert_computes(runtime: &Runtime, inputs: &Tensor, expected: &Tensor) {
     let run = |fusion| {
         let mut workspace = Workspace::default();
         let mut times = Times::default();
-        runtime.run(&values, inputs.shape[0], fusion, &mut workspace, &mut times).unwrap().to_vec()
+        let batch = inputs.shape[0];
+        runtime.run(&[&values], batch, fusion, &mut workspace, &mut times).unwrap();
+        runtime.output(0, &[&values], batch, &workspace).to_vec()
     };
     let (fused, unfused) = (run(Fusion::Full), run(Fusion::Off));
-    assert_eq!([&inputs.shape[..1], runtime.output_shape()].concat(), expected.shape);
+    assert_eq!([&inputs.shape[..1], runtime.output_shapes().next().unwrap()].concat(), expected.shape);
     assert_eq!(fused.len(), expected.values.len());
     for (place, (fused, expected)) in fused.iter().zip(&expected.values).enumerate() {
         let difference = (f64::from(*fused) - expected).abs();
@@ -223,11 +226,11 @@ fn assert_computes(runtime: &Runtime, inputs: &Tensor, expected: &Tensor) {
     assert_eq!(bits(&fused), bits(&unfused), "fusing changes bits");
 }
 
-/// Each stage's epilogue, and whether it is one kernel in place.
-fn epilogues(runtime: &Runtime) -> Vec<Option<(String, bool)>> {
-    let describe = |stage: &sequential::runtime::Stage| {
+/// Each stage's kernel, and whether it is one kernel in place.
+fn kernels(runtime: &Runtime) -> Vec<Option<(String, bool)>> {
+    let describe = |stage: &keras_mlp::runtime::Stage| {
         let execution = stage.execution(4, Fusion::Full).unwrap()?;
-        let text = stage.epilogue.as_ref()?.expression.to_string();
+        let text = stage.kernel.as_ref()?.expression.to_string();
         Some((text, execution.kernels == 1 && execution.in_place))
     };
     runtime.stages().iter().map(describe).collect()
@@ -244,13 +247,13 @@ fn digits_are_recognized_as_keras_does_on_every_backend() {
     for backend in [None, Some(BackendChoice::Interpreter), Some(BackendChoice::Cranelift)] {
         let mut options = Options::parse([]).unwrap();
         options.backend = backend;
-        let report = sequential::run(&options).unwrap();
+        let report = keras_mlp::run(&options).unwrap();
         assert_eq!(report.accuracy, Some((292, 297)));
         let difference = report.largest_difference.unwrap();
         assert!(difference < DIGITS_DIFFERENCE, "{difference} from Keras' outputs ({})", report.title);
         assert_eq!(report.stages.len(), 3);
         for stage in &report.stages {
-            let (text, fused, unfused) = stage.epilogue.as_ref().unwrap();
+            let (text, fused, unfused) = stage.kernel.as_ref().unwrap();
             assert_eq!((fused.kernels, fused.in_place), (1, true), "{text}");
             assert!(unfused.kernels > 1, "{text}");
         }
@@ -302,16 +305,16 @@ fn every_supported_layer_agrees_with_float64_at_rank_3() {
         assert_computes(&runtime, &inputs, &expected);
     }
     let expected = [
-        "elu(leaky_relu(relu(x + bias, negative_slope = 0.1, max_value = 1.5), negative_slope = 0.2), alpha = 0.5)",
-        "softmax(relu(linear(x), negative_slope = 0.1, max_value = 2, threshold = 0.25), axis = 1)",
-        "gelu(x)",
-        "softmax(sigmoid(elu(x + bias, alpha = 0.75)))",
+        "elu(leaky_relu(relu(dense + dense_bias, negative_slope = 0.1, max_value = 1.5), negative_slope = 0.2), alpha = 0.5)",
+        "softmax(relu(linear(dense_1), negative_slope = 0.1, max_value = 2, threshold = 0.25), axis = 1)",
+        "gelu(softmax)",
+        "softmax(sigmoid(elu(dense_2 + dense_2_bias, alpha = 0.75)))",
     ];
-    assert_eq!(epilogues(&runtime), expected.map(single));
+    assert_eq!(kernels(&runtime), expected.map(single));
 }
 
 #[test]
-fn layers_before_any_product_run_in_place_on_a_copy() {
+fn layers_before_any_product_leave_the_inputs_as_they_are() {
     let directory = Directory::new("no_product");
     directory.config(json!([
         input(json!([null, 3, 5])),
@@ -323,7 +326,8 @@ fn layers_before_any_product_run_in_place_on_a_copy() {
     let runtime = directory.load(&[3, 5]).unwrap();
     let inputs = Tensor::random(&[7, 3, 5], 11);
     assert_computes(&runtime, &inputs, &inputs.map(|x| relu(x, 0.0, 0.5, 0.0)).softmax(&[1, 2]));
-    assert_eq!(epilogues(&runtime), [single("softmax(relu(x, max_value = 0.5), axis = [1, 2])")]);
+    let text = "softmax(relu(input_layer, max_value = 0.5), axis = [1, 2])";
+    assert_eq!(kernels(&runtime), [Some((text.to_owned(), false))]);
 }
 
 #[test]
@@ -358,7 +362,7 @@ fn dense_without_bias_and_activation_runs_no_kernel() {
     let runtime = directory.load(&[6]).unwrap();
     let inputs = Tensor::random(&[9, 6], 32);
     assert_computes(&runtime, &inputs, &inputs.dense(&kernel, None));
-    assert_eq!(epilogues(&runtime), [None]);
+    assert_eq!(kernels(&runtime), [None]);
 }
 
 #[test]
@@ -441,7 +445,7 @@ fn open_lengths_come_from_the_inputs_and_unused_weights_are_told() {
     let inputs = Tensor::random(&[5, 3, 6], 73);
     let outputs = inputs.dense(&kernel, None).softmax(&[2]);
     directory.array("inputs.npy", &inputs).array("outputs.npy", &outputs);
-    let report = sequential::run(&directory.options()).unwrap();
+    let report = keras_mlp::run(&directory.options()).unwrap();
     assert!(f64::from(report.largest_difference.unwrap()) < FLOAT32_ROUNDING);
     assert_eq!(report.accuracy, None);
     assert_eq!(report.unused_weights, ["layer0_bias"]);
@@ -453,8 +457,8 @@ fn open_lengths_come_from_the_inputs_and_unused_weights_are_told() {
 
 #[test]
 fn a_difference_of_nan_is_not_overlooked() {
-    let expected = sequential::array::Array { shape: vec![3], values: vec![1.0, f32::INFINITY, f32::NAN] };
-    let difference = |outputs: &[f32]| sequential::report::largest_difference(outputs, &expected);
+    let expected = keras_mlp::array::Array { shape: vec![3], values: vec![1.0, f32::INFINITY, f32::NAN] };
+    let difference = |outputs: &[f32]| keras_mlp::report::largest_difference(outputs, &expected);
     assert_eq!(difference(&[1.5, f32::INFINITY, f32::NAN]), 0.5);
     assert!(difference(&[f32::NAN, f32::INFINITY, f32::NAN]).is_nan());
     assert!(difference(&[1.0, f32::INFINITY, 2.0]).is_nan());
@@ -466,7 +470,7 @@ fn a_difference_of_nan_is_not_overlooked() {
 fn unsupported_layers_are_named() {
     let directory = Directory::new("unsupported");
     directory.weights(&[]);
-    for class in ["Conv2D", "PReLU", "Sequential", "LSTM"] {
+    for class in ["Conv2D", "Lambda", "Sequential", "LSTM"] {
         directory.config(json!([input(json!([null, 6])), layer(class, "my_layer", json!({"units": 4}))]));
         assert_contains(&directory.error(), &["`my_layer`", class, "supported are InputLayer, Dense", "LeakyReLU"]);
     }
@@ -519,7 +523,8 @@ fn hostile_configs_are_errors() {
         ("{", "config.json"),
         ("null", "`class_name` of the model"),
         ("[1, 2]", "`class_name` of the model"),
-        (r#"{"class_name": "Functional", "config": {}}"#, "Sequential"),
+        (r#"{"class_name": "Functional", "config": {}}"#, "`layers` of the model"),
+        (r#"{"class_name": "Subclassed", "config": {}}"#, "Sequential, Functional or Model"),
         (r#"{"class_name": "Sequential"}"#, "`layers` of the model"),
         (r#"{"class_name": "Sequential", "class_name": "Sequential"}"#, "given twice"),
         (r#"{"class_name": "Sequential", "config": {"layers": {}}}"#, "`layers` of the model"),
@@ -573,12 +578,12 @@ fn wrong_arguments_are_told_with_the_usage() {
     for arguments in
         [&["--batch"][..], &["--batch", "0"], &["--batch", "x"], &["--backend", "gpu"], &["--what"], &["a", "b"]]
     {
-        assert_contains(&parse(arguments).unwrap_err().to_string(), &["usage: sequential", "--batch"]);
+        assert_contains(&parse(arguments).unwrap_err().to_string(), &["usage: keras_mlp", "--batch"]);
     }
     let options = parse(&["a/b", "--batch", "7", "--backend", "interpreter", "--threads", "2"]).unwrap();
     assert_eq!((options.directory, options.batch), (PathBuf::from("a/b"), Some(7)));
     assert_eq!((options.backend, options.threads), (Some(BackendChoice::Interpreter), 2));
     let mut options = parse(&[]).unwrap();
     options.batch = Some(usize::MAX);
-    assert_contains(&sequential::run(&options).unwrap_err().to_string(), &["more than"]);
+    assert_contains(&keras_mlp::run(&options).unwrap_err().to_string(), &["more than"]);
 }

@@ -1,25 +1,32 @@
-//! A small model runtime that embeds Fuselet: runs Keras `Sequential` models.
+//! A small model runtime that embeds Fuselet: runs Keras models of Dense layers and all that is elementwise or by rows,
+//! sequential or functional, of Keras 2 or 3.
 //!
 //! ```text
-//! cargo run --release --example sequential -- MODEL_DIR [--batch N] [--backend NAME] [--threads N]
+//! cargo run --release --example keras_mlp -- MODEL_DIR [--batch N] [--backend NAME] [--threads N]
 //! ```
 //!
 //! MODEL_DIR has `config.json` (what `model.to_json()` writes) and `weights.npz`; `inputs.npy`, `labels.npy` and
-//! `outputs.npy` if there is something to compare with. Matrix products are the `matrixmultiply` crate's. Bias, activation
-//! and all activation layers that follow a product run as one fused kernel in place on its result: [`runtime`].
+//! `outputs.npy` if there is something to compare with (`inputs_0.npy`, `inputs_1.npy`, … of several). Matrix products are the
+//! `matrixmultiply` crate's. Bias, activation and all that follows a product up to the next one run as one fused kernel, in
+//! place on its result. [`model`] reads configs (and [`connections`] how layers are connected), [`stages`] makes stages of
+//! layers, [`runtime`] runs them.
 
 pub mod array;
+pub mod connections;
 pub mod error;
 pub mod model;
+#[path = "../support/npy_format/mod.rs"]
+mod npy_format;
 pub mod report;
 pub mod runtime;
+pub mod stages;
 pub mod weights;
 
 pub use error::Error;
 
 use array::{Array, MOST_ELEMENTS, elements_of};
 use fuselet::{BackendChoice, Engine, Fusion};
-use model::Model;
+use model::{Input, Model};
 use report::{Medians, Report, StageReport, Timing};
 use runtime::{Runtime, Times, Workspace};
 use std::path::{Path, PathBuf};
@@ -28,8 +35,9 @@ use std::time::{Duration, Instant};
 use weights::Weights;
 
 /// How to call it.
-pub const USAGE: &str = "usage: sequential [MODEL_DIR] [--batch N] [--backend NAME] [--threads N]
+pub const USAGE: &str = "usage: keras_mlp [MODEL_DIR] [--batch N] [--backend NAME] [--threads N]
   MODEL_DIR  has config.json and weights.npz; inputs.npy, labels.npy, outputs.npy if there are any
+             (inputs_0.npy, inputs_1.npy, … if there are several inputs)
   --batch    how many inputs a timed batch has; as many as inputs.npy by default
   --backend  auto, interpreter, cranelift or wide
   --threads  the most threads a kernel uses; 1 by default, as the matrix product does";
@@ -97,25 +105,40 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let engine = builder.build()?;
     let file = |name: &str| options.directory.join(name);
     let model = Model::read(&file("config.json"), engine.library())?;
-    let given = Array::read_if_present(&file("inputs.npy"), |number| number as f32)?;
-    let input_shape = input_shape(&model, given.as_ref(), &file("inputs.npy"))?;
+    let (given, input_shapes) = read_inputs(&model, &options.directory)?;
     let mut weights = Weights::open(&file("weights.npz"))?;
-    let runtime = Runtime::new(&model, &mut weights, &engine, &input_shape)?;
+    let runtime = stages::build(&model, &mut weights, &engine, &input_shapes)?;
 
     let (mut accuracy, mut difference) = (None, None);
-    if let Some(given) = &given {
+    let count = given.first().map(|given| given.shape[0]);
+    if let Some(count) = count {
         let mut workspace = Workspace::default();
-        let count = given.shape[0];
-        let outputs = runtime.run(&given.values, count, Fusion::Full, &mut workspace, &mut Times::default())?;
-        let output_shape = [&[count], runtime.output_shape()].concat();
-        accuracy = compare_labels(&file("labels.npy"), outputs, &output_shape)?;
-        difference = compare_outputs(&file("outputs.npy"), outputs, &output_shape)?;
+        let inputs: Vec<&[f32]> = given.iter().map(|given| given.values.as_slice()).collect();
+        runtime.run(&inputs, count, Fusion::Full, &mut workspace, &mut Times::default())?;
+        for (place, shape) in runtime.output_shapes().enumerate() {
+            let outputs = runtime.output(place, &inputs, count, &workspace);
+            let shape = [&[count], shape].concat();
+            if place == 0 {
+                accuracy = compare_labels(&file("labels.npy"), outputs, &shape)?;
+            }
+            let name = numbered("outputs", place, model.outputs.len());
+            let of_this: Option<f32> = compare_outputs(&file(&name), outputs, &shape)?;
+            difference = match (difference, of_this) {
+                (Some(one), Some(other)) => Some(report::larger(one, other)),
+                (one, other) => one.or(other),
+            };
+        }
     }
 
-    let batch = options.batch.or(given.as_ref().map(|given| given.shape[0])).unwrap_or(MADE_UP_INPUTS);
-    let inputs = batch_of(batch, &input_shape, given.as_ref())?;
+    let batch = options.batch.or(count).unwrap_or(MADE_UP_INPUTS);
+    let mut inputs = Vec::with_capacity(input_shapes.len());
+    for (place, shape) in input_shapes.iter().enumerate() {
+        inputs.push(batch_of(batch, shape, given.get(place))?);
+    }
+    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+    let shapes: Vec<String> = input_shapes.iter().map(|shape| error::batched(shape)).collect();
     Ok(Report {
-        title: format!("{} · input {} · {}", model.name, error::batched(&input_shape), engine.backend_name()),
+        title: format!("{} · input {} · {}", model.name, shapes.join(", "), engine.backend_name()),
         stages: StageReport::all(&runtime, batch)?,
         unused_weights: weights.unused().map(str::to_owned).collect(),
         accuracy,
@@ -124,9 +147,37 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     })
 }
 
-/// The shape of one input: as the config says; where it leaves lengths open, as the given inputs have them.
-fn input_shape(model: &Model, given: Option<&Array<f32>>, path: &Path) -> Result<Vec<usize>, Error> {
-    let known = model.input_shape.as_deref();
+/// The file of an array: `inputs.npy`, or of several `inputs_0.npy`, `inputs_1.npy`, …
+fn numbered(name: &str, place: usize, count: usize) -> String {
+    if count == 1 { format!("{name}.npy") } else { format!("{name}_{place}.npy") }
+}
+
+/// The arrays of all inputs, or of none if there are no files, and the shape of one of each: as the config says; where it
+/// leaves lengths open, as the arrays have them.
+fn read_inputs(model: &Model, directory: &Path) -> Result<(Vec<Array<f32>>, Vec<Vec<usize>>), Error> {
+    let (mut arrays, mut shapes) = (Vec::new(), Vec::new());
+    for (place, input) in model.inputs.iter().enumerate() {
+        let path = directory.join(numbered("inputs", place, model.inputs.len()));
+        let given = Array::read_if_present(&path, |number| number as f32)?;
+        if place > 0 && given.is_some() == arrays.is_empty() {
+            let missing = if given.is_some() { numbered("inputs", 0, model.inputs.len()) } else { String::new() };
+            let path = if missing.is_empty() { path } else { directory.join(missing) };
+            return Err(Error::MissingInput { path });
+        }
+        shapes.push(input_shape(input, given.as_ref(), &path)?);
+        arrays.extend(given);
+    }
+    let count = arrays.first().map(|array| array.shape[0]);
+    for (place, array) in arrays.iter().enumerate().filter(|(_, array)| Some(array.shape[0]) != count) {
+        let path = directory.join(numbered("inputs", place, model.inputs.len()));
+        let expected = format!("as many rows as the first input, {}", count.unwrap_or(0));
+        return Err(Error::ArrayShape { path, expected, found: array.shape.clone() });
+    }
+    Ok((arrays, shapes))
+}
+
+fn input_shape(input: &Input, given: Option<&Array<f32>>, path: &Path) -> Result<Vec<usize>, Error> {
+    let known = input.shape.as_deref();
     let text = || match known {
         None => "(None, …)".to_owned(),
         Some(lengths) => {
@@ -136,7 +187,7 @@ fn input_shape(model: &Model, given: Option<&Array<f32>>, path: &Path) -> Result
     };
     let Some(given) = given else {
         let closed = known.and_then(|lengths| lengths.iter().copied().collect::<Option<Vec<usize>>>());
-        return closed.ok_or_else(|| Error::UnknownInputShape { known: text() });
+        return closed.ok_or_else(|| Error::UnknownInputShape { path: path.to_owned(), known: text() });
     };
     let fits = |shape: &[usize]| match known {
         None => true,
@@ -183,12 +234,13 @@ fn batch_of(batch: usize, shape: &[usize], given: Option<&Array<f32>>) -> Result
 }
 
 /// Times fused and unfused runs in turn, so that both meet the same machine.
-fn time(runtime: &Runtime, inputs: &[f32], batch: usize) -> Result<Timing, Error> {
+fn time(runtime: &Runtime, inputs: &[&[f32]], batch: usize) -> Result<Timing, Error> {
     let mut workspace = Workspace::default();
     let mut once = |fusion: Fusion| -> Result<(Duration, Times), Error> {
         let mut times = Times::default();
         let start = Instant::now();
-        std::hint::black_box(runtime.run(inputs, batch, fusion, &mut workspace, &mut times)?);
+        runtime.run(inputs, batch, fusion, &mut workspace, &mut times)?;
+        std::hint::black_box(&mut workspace);
         Ok((start.elapsed(), times))
     };
     // The first calls plan and compile.
