@@ -1,6 +1,7 @@
 //! Weights of layers, from an `.npz` archive.
 //!
-//! Arrays are called by the layer's own name, `dense/kernel`, `norm/gamma` (or `dense/kernel:0`, as Keras 2 has it); those
+//! Arrays are called by the layer's own name, `dense/kernel`, `norm/gamma` (or `dense/kernel:0`, as Keras 2
+//! has it, or `model/dense/kernel`); those
 //! of Dense layers also `layer0_kernel`, `layer0_bias`, …, counting Dense layers. Shapes are checked before elements are
 //! read.
 
@@ -76,7 +77,14 @@ impl Weights {
         let named = [format!("{layer}/{part}"), format!("{layer}/{part}:0"), format!("{layer}/{layer}/{part}:0")];
         let names: Vec<String> = counted.into_iter().chain(named).collect();
         let present: BTreeSet<String> = self.archive.array_names().map(str::to_owned).collect();
-        let Some(name) = names.iter().find(|name| present.contains(*name)) else {
+        let exact = names.iter().find(|name| present.contains(*name)).cloned();
+        // Keras 3 puts a Sequential's own name before those of its layers.
+        let ends = [format!("/{layer}/{part}"), format!("/{layer}/{part}:0")];
+        let within = || {
+            let mut found = present.iter().filter(|name| ends.iter().any(|end| name.ends_with(end)));
+            found.next().filter(|_| found.next().is_none()).cloned()
+        };
+        let Some(name) = exact.or_else(within) else {
             let (layer, path, present) = (layer.to_owned(), self.path.clone(), present.into_iter().collect());
             return Err(Error::MissingWeights { layer, tried: names, path, present });
         };
@@ -84,7 +92,7 @@ impl Weights {
             path: self.path.clone(),
             error: io::Error::new(error.kind(), format!("`{name}`: {error}")),
         };
-        let entry = self.archive.zip_archive().by_name(&file_name_from_array_name(name));
+        let entry = self.archive.zip_archive().by_name(&file_name_from_array_name(&name));
         let mut entry = entry.map_err(|error| failed(io::Error::other(error)))?;
         let (header, found) = read_header(&mut entry).map_err(failed)?;
         if found != expected {
@@ -92,7 +100,7 @@ impl Weights {
             return Err(Error::WeightsShape { layer, array, expected, found });
         }
         let array = Array::read_elements(&header, found, &mut entry, |number| number as f32).map_err(failed)?;
-        self.unused.remove(name);
+        self.unused.remove(&name);
         Ok(array.values)
     }
 }

@@ -73,6 +73,33 @@ fn what_is_written_for_keras_means_the_same_when_it_is_read() {
     }
 }
 
+/// What is written for Keras is what `tests/keras/check_spellings.py` has shown Keras to read; the values beside it are the
+/// float64 reference's. `FUSELET_UPDATE_SPELLINGS=1` writes the file anew: run the script after it.
+#[test]
+fn what_is_written_for_keras_is_what_keras_was_shown_to_read() {
+    let library = Library::standard();
+    let shape = vec![4, 6];
+    let inputs: Vec<f64> = (0..24).map(|place| f64::from(place * 7 % 24 - 12) / 8.0).collect();
+    let mut activations = Vec::new();
+    for activation in variants(&library) {
+        let graph = (&activation).into_program(&library).unwrap().graph(Meaning::Definition).unwrap();
+        let x = reference::Array::new(shape.clone(), inputs.clone()).unwrap();
+        let outputs = reference::evaluate(&graph, &[x]).unwrap().remove(0).data().to_vec();
+        let config = library.serialize(&activation).unwrap();
+        activations.push(json!({"activation": activation.to_string(), "config": config, "outputs": outputs}));
+    }
+    let written = json!({"shape": shape, "inputs": inputs, "activations": activations});
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/keras/spellings.json");
+    if std::env::var_os("FUSELET_UPDATE_SPELLINGS").is_some() {
+        std::fs::write(path, format!("{written:#}\n")).unwrap();
+    }
+    let known: Json = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    for (written, known) in activations.iter().zip(known["activations"].as_array().unwrap()) {
+        assert_eq!((&written["activation"], &written["config"]), (&known["activation"], &known["config"]));
+    }
+    assert_eq!(known["activations"].as_array().unwrap().len(), activations.len());
+}
+
 #[test]
 fn parameters_are_written_as_keras_3_spells_them() {
     let library = Library::standard();
