@@ -857,6 +857,84 @@ fn hostile_configs_are_errors() {
     assert_contains(&directory.error(), &["config.json"]);
 }
 
+/// Every place of a value, as a JSON pointer.
+fn places(json: &Value) -> Vec<String> {
+    let (mut found, mut pending) = (Vec::new(), vec![(String::new(), json)]);
+    while let Some((place, json)) = pending.pop() {
+        match json {
+            Value::Array(items) => {
+                pending.extend(items.iter().enumerate().map(|(number, item)| (format!("{place}/{number}"), item)));
+            }
+            Value::Object(map) => pending.extend(map.iter().map(|(key, item)| (format!("{place}/{key}"), item))),
+            _ => {}
+        }
+        found.push(place);
+    }
+    found
+}
+
+#[test]
+fn configs_with_any_value_in_any_place_are_errors_or_run() {
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(2.5),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(""),
+        json!("dense"),
+        json!([]),
+        json!([[]]),
+        json!([0]),
+        json!([2, 1]),
+        json!([null, 3]),
+        json!({}),
+        json!({"class_name": "__numpy__", "config": {"value": [[7]]}}),
+        json!({"class_name": "ReLU", "config": {}}),
+    ];
+    let engine = Engine::builder().backend(BackendChoice::Interpreter).build().unwrap();
+    let (mut refused, mut run) = (0, 0);
+    for name in ["residual", "two_inputs", "axes", "keras_2_functional", "keras_2_list"] {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keras").join(name);
+        let json: Value = serde_json::from_str(&fs::read_to_string(directory.join("config.json")).unwrap()).unwrap();
+        let shapes: Vec<Vec<usize>> = match name {
+            "residual" => vec![vec![12]],
+            "two_inputs" => vec![vec![6], vec![2, 3]],
+            "axes" => vec![vec![4, 5]],
+            _ => vec![vec![6]],
+        };
+        for (number, place) in places(&json).iter().enumerate() {
+            // Each place gets every third of them, another third each time.
+            for value in odd.iter().skip(number % 7).step_by(7) {
+                let mut broken = json.clone();
+                *broken.pointer_mut(place).unwrap() = value.clone();
+                let loaded = Model::from_json(&broken, engine.library()).and_then(|model| {
+                    let mut weights = Weights::open(&directory.join("weights.npz"))?;
+                    let shapes: Vec<_> = shapes.iter().cycle().take(model.inputs.len()).cloned().collect();
+                    let runtime = stages::build(&model, &mut weights, &engine, &shapes)?;
+                    let inputs: Vec<Vec<f32>> =
+                        shapes.iter().map(|shape| vec![0.5; 2 * shape.iter().product::<usize>()]).collect();
+                    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+                    runtime.run(&inputs, 2, Fusion::Full, &mut Workspace::default(), &mut Times::default())
+                });
+                match loaded {
+                    Ok(()) => run += 1,
+                    Err(error) => {
+                        refused += 1;
+                        let message = error.to_string();
+                        assert!(message.len() < 2000, "{place}: {message}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > 300 && run > 300, "{refused} refused, {run} run");
+}
+
 #[test]
 fn shapes_that_no_memory_holds_are_errors() {
     let directory = Directory::new("huge");

@@ -28,6 +28,19 @@ fn variants(library: &Library) -> Vec<Activation> {
     }
     variants.push(library.activation("threshold").unwrap().with("threshold", 1.0).with("default_value", -0.0));
     variants.push(library.activation("softmax").unwrap().with("axis", [0, -1]));
+    for text in [
+        "relu(max_value = 6, negative_slope = 0.1, threshold = 0.5)",
+        "softmax(axis = none)",
+        "log_softmax(axis = none)",
+        "logsumexp(axis = none)",
+        "layer_norm(axis = [0, 1], epsilon = 0.5)",
+        "rms_norm(axis = [0, 1], epsilon = 0.5)",
+        "threshold(value = -0.25)",
+        "celu(alpha = -0.5)",
+        "elu(alpha = -0.5)",
+    ] {
+        variants.push(library.parse_activation(text).unwrap());
+    }
     variants.push(library.activation("leaky_relu").unwrap().with("negative_slope", 0.2));
     variants.push(library.activation("leaky_relu").unwrap().with("negative_slope", -0.5));
     variants
