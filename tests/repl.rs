@@ -193,7 +193,7 @@ fn headers_that_numpy_reads_are_read() {
             bytes.extend(header.bytes());
             bytes.extend([1.5f32, -2.0, 3.25].iter().flat_map(|number| number.to_le_bytes()));
             fs::write(&x, &bytes).unwrap();
-            assert_eq!(printed(&["eval", "x + 1", "--input", &format!("x={x}")]), "[[2.5, -1, 4.25]]\n", "{header}");
+            assert_eq!(printed(&["eval", "x + 1", "--input", &format!("x={x}")]), "[[ 2.5,   -1, 4.25]]\n", "{header}");
         }
     }
 }

@@ -8,27 +8,36 @@
 //! MODEL_DIR has `config.json` (what `model.to_json()` writes) and `weights.npz`; `inputs.npy`, `labels.npy` and
 //! `outputs.npy` if there is something to compare with (`inputs_0.npy`, `inputs_1.npy`, … of several). Matrix products are the
 //! `matrixmultiply` crate's. Bias, activation and all that follows a product up to the next one run as one fused kernel, in
-//! place on its result. [`model`] reads configs (and [`connections`] how layers are connected), [`stages`] makes stages of
-//! layers, [`runtime`] runs them.
+//! place on its result. A [`model`] comes from a config by [`reading`], its [`layers`] and, if it is
+//! [`functional`], their [`connections`]; [`stages`] makes stages of layers, which share [`buffers`], and [`runtime`] runs them.
 
 pub mod array;
+pub mod buffers;
 pub mod connections;
 pub mod error;
+mod files;
+pub mod functional;
+pub mod kernel;
+pub mod layers;
 pub mod model;
 #[path = "../support/npy_format/mod.rs"]
 mod npy_format;
+pub mod reading;
 pub mod report;
 pub mod runtime;
+pub mod shapes;
 pub mod stages;
 pub mod weights;
 
 pub use error::Error;
 
 use array::{Array, MOST_ELEMENTS, elements_of};
+use files::{Given, compare_labels, compare_outputs, numbered, read_inputs};
 use fuselet::{BackendChoice, Engine, Fusion};
-use model::{Input, Model};
+use kernel::Workspace;
+use model::Model;
 use report::{Medians, Report, StageReport, Timing};
-use runtime::{Runtime, Times, Workspace};
+use runtime::{Runtime, Times};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -105,7 +114,7 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let engine = builder.build()?;
     let file = |name: &str| options.directory.join(name);
     let model = Model::read(&file("config.json"), engine.library())?;
-    let (given, input_shapes) = read_inputs(&model, &options.directory)?;
+    let Given { arrays: given, shapes: input_shapes } = read_inputs(&model, &options.directory)?;
     let mut weights = Weights::open(&file("weights.npz"))?;
     let runtime = stages::build(&model, &mut weights, &engine, &input_shapes)?;
 
@@ -145,80 +154,6 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         largest_difference: difference,
         timing: time(&runtime, &inputs, batch)?,
     })
-}
-
-/// The file of an array: `inputs.npy`, or of several `inputs_0.npy`, `inputs_1.npy`, …
-fn numbered(name: &str, place: usize, count: usize) -> String {
-    if count == 1 { format!("{name}.npy") } else { format!("{name}_{place}.npy") }
-}
-
-/// The arrays of all inputs, or of none if there are no files, and the shape of one of each: as the config says; where it
-/// leaves lengths open, as the arrays have them.
-fn read_inputs(model: &Model, directory: &Path) -> Result<(Vec<Array<f32>>, Vec<Vec<usize>>), Error> {
-    let (mut arrays, mut shapes) = (Vec::new(), Vec::new());
-    for (place, input) in model.inputs.iter().enumerate() {
-        let path = directory.join(numbered("inputs", place, model.inputs.len()));
-        let given = Array::read_if_present(&path, |number| number as f32)?;
-        if place > 0 && given.is_some() == arrays.is_empty() {
-            let missing = if given.is_some() { numbered("inputs", 0, model.inputs.len()) } else { String::new() };
-            let path = if missing.is_empty() { path } else { directory.join(missing) };
-            return Err(Error::MissingInput { path });
-        }
-        shapes.push(input_shape(input, given.as_ref(), &path)?);
-        arrays.extend(given);
-    }
-    let count = arrays.first().map(|array| array.shape[0]);
-    for (place, array) in arrays.iter().enumerate().filter(|(_, array)| Some(array.shape[0]) != count) {
-        let path = directory.join(numbered("inputs", place, model.inputs.len()));
-        let expected = format!("as many rows as the first input, {}", count.unwrap_or(0));
-        return Err(Error::ArrayShape { path, expected, found: array.shape.clone() });
-    }
-    Ok((arrays, shapes))
-}
-
-fn input_shape(input: &Input, given: Option<&Array<f32>>, path: &Path) -> Result<Vec<usize>, Error> {
-    let known = input.shape.as_deref();
-    let text = || match known {
-        None => "(None, …)".to_owned(),
-        Some(lengths) => {
-            let text = |length: &Option<usize>| length.map_or(", None".to_owned(), |length| format!(", {length}"));
-            format!("(None{})", lengths.iter().map(text).collect::<String>())
-        }
-    };
-    let Some(given) = given else {
-        let closed = known.and_then(|lengths| lengths.iter().copied().collect::<Option<Vec<usize>>>());
-        return closed.ok_or_else(|| Error::UnknownInputShape { path: path.to_owned(), known: text() });
-    };
-    let fits = |shape: &[usize]| match known {
-        None => true,
-        Some(lengths) => {
-            lengths.len() == shape.len()
-                && lengths.iter().zip(shape).all(|(known, length)| known.is_none_or(|known| known == *length))
-        }
-    };
-    match given.shape.split_first() {
-        Some((_, shape)) if fits(shape) => Ok(shape.to_vec()),
-        _ => Err(Error::ArrayShape { path: path.to_owned(), expected: text(), found: given.shape.clone() }),
-    }
-}
-
-fn compare_labels(path: &Path, outputs: &[f32], shape: &[usize]) -> Result<Option<(usize, usize)>, Error> {
-    let Some(labels) = Array::read_if_present(path, |number| number as i64)? else { return Ok(None) };
-    let (classes, rows) = shape.split_last().map_or((1, 1), |(classes, rows)| (*classes, rows.iter().product()));
-    if labels.values.len() != rows {
-        let expected = format!("one label for each of {rows} outputs");
-        return Err(Error::ArrayShape { path: path.to_owned(), expected, found: labels.shape });
-    }
-    Ok(Some((report::count_right(outputs, classes, &labels.values), rows)))
-}
-
-fn compare_outputs(path: &Path, outputs: &[f32], shape: &[usize]) -> Result<Option<f32>, Error> {
-    let Some(expected) = Array::read_if_present(path, |number| number as f32)? else { return Ok(None) };
-    if expected.shape != shape {
-        let found = expected.shape;
-        return Err(Error::ArrayShape { path: path.to_owned(), expected: format!("{shape:?}"), found });
-    }
-    Ok(Some(report::largest_difference(outputs, &expected)))
 }
 
 /// Inputs for timing: those given, over and over, or made up.

@@ -115,7 +115,7 @@ impl StageReport {
         let report = |stage: &super::runtime::Stage| {
             let fused = stage.execution(batch, fuselet::Fusion::Full)?;
             let unfused = stage.execution(batch, fuselet::Fusion::Off)?;
-            let text = stage.kernel.as_ref().map(|kernel| kernel.expression.to_string());
+            let text = stage.kernel.as_ref().map(|kernel| kernel.expression.to_string().replace('\n', " "));
             let work = stage.work.as_ref().map(|work| match work {
                 Work::Product { dense, .. } => format!("product   input · kernel ({}, {})", dense.inputs, dense.units),
                 Work::Concatenate { parts, .. } => format!("copies    {} arrays side by side", parts.len()),

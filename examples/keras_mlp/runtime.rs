@@ -4,9 +4,9 @@
 
 use super::array::{MOST_ELEMENTS, elements_of};
 use super::error::Error;
+use super::kernel::{Arrays, Failure, Kernel, Operand, Source, Workspace, grow, with_batch};
 use super::weights::Dense;
-use fuselet::ir::Expr;
-use fuselet::{ArrayMut, ArrayRef, CallError, Dtype, Function, Fusion, Prepared, Signature};
+use fuselet::{ArrayRef, CallError, Fusion};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,17 +19,6 @@ pub struct Runtime {
     /// What kernels read beside values: biases, factors and offsets, with their shapes.
     pub(super) constants: Vec<(Vec<usize>, Vec<f32>)>,
     pub(super) buffers: usize,
-}
-
-/// Where an array is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// An input of the model.
-    Input(usize),
-    /// A buffer of the workspace.
-    Buffer(usize),
-    /// Something learned.
-    Constant(usize),
 }
 
 /// Layers that run together.
@@ -67,30 +56,6 @@ pub enum Work {
     },
 }
 
-/// One fused kernel.
-pub struct Kernel {
-    /// What it computes.
-    pub expression: Expr,
-    pub(super) fused: Function,
-    pub(super) unfused: Function,
-    /// The arrays it reads, by the names of the expression's inputs.
-    pub operands: Vec<Operand>,
-    pub(super) into: usize,
-    /// The operand whose buffer it writes.
-    pub(super) overwrites: Option<usize>,
-}
-
-/// An array that a kernel reads.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Operand {
-    /// The input's name.
-    pub name: String,
-    /// Where it is.
-    pub source: Source,
-    /// Its shape.
-    pub shape: Vec<usize>,
-}
-
 /// How a kernel runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Execution {
@@ -100,13 +65,6 @@ pub struct Execution {
     pub in_place: bool,
 }
 
-/// Memory that calls use again. Buffers only grow; a stage uses as much of their beginning as its shapes ask for.
-#[derive(Default)]
-pub struct Workspace {
-    buffers: Vec<Vec<f32>>,
-    spare: Vec<f32>,
-}
-
 /// Where the time of a call went.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Times {
@@ -114,24 +72,6 @@ pub struct Times {
     pub products: Duration,
     /// Everything else.
     pub kernels: Duration,
-}
-
-/// What a stage runs over.
-struct Arrays<'a> {
-    inputs: &'a [&'a [f32]],
-    constants: &'a [(Vec<usize>, Vec<f32>)],
-    batch: usize,
-}
-
-impl Arrays<'_> {
-    /// The first elements of a source.
-    fn get<'a>(&'a self, buffers: &'a [Vec<f32>], source: Source, elements: usize) -> &'a [f32] {
-        match source {
-            Source::Input(place) => &self.inputs[place][..elements],
-            Source::Buffer(place) => &buffers[place][..elements],
-            Source::Constant(place) => &self.constants[place].1[..elements],
-        }
-    }
 }
 
 impl Runtime {
@@ -184,36 +124,11 @@ impl Runtime {
     }
 }
 
-impl Source {
-    pub(super) fn buffer(self) -> Option<usize> {
-        match self {
-            Source::Buffer(buffer) => Some(buffer),
-            _ => None,
-        }
-    }
-
-    pub(super) fn move_buffer(&mut self, places: &[usize]) {
-        if let Source::Buffer(buffer) = self {
-            *buffer = places[*buffer];
-        }
-    }
-}
-
 impl Work {
     /// The buffer of its result.
     pub fn result(&self) -> usize {
         match self {
             Work::Product { into, .. } | Work::Concatenate { into, .. } => *into,
-        }
-    }
-}
-
-impl Operand {
-    /// Its shape for a batch.
-    pub fn full_shape(&self, batch: usize) -> Vec<usize> {
-        match self.source {
-            Source::Constant(_) => self.shape.clone(),
-            _ => with_batch(batch, &self.shape),
         }
     }
 }
@@ -342,92 +257,6 @@ impl Stage {
     }
 }
 
-enum Failure {
-    Call(CallError),
-    Array(fuselet::ArrayError),
-}
-
-impl From<CallError> for Failure {
-    fn from(error: CallError) -> Failure {
-        Failure::Call(error)
-    }
-}
-
-impl From<fuselet::ArrayError> for Failure {
-    fn from(error: fuselet::ArrayError) -> Failure {
-        Failure::Array(error)
-    }
-}
-
-impl Kernel {
-    /// Whether it may overwrite an operand.
-    pub fn allows_in_place(&self, name: &str, batch: usize) -> Result<bool, Error> {
-        let prepared = self.prepare(batch, Fusion::Full)?;
-        let place = self.fused.inputs().iter().position(|input| input == name);
-        Ok(place.is_some_and(|place| prepared.allows_in_place(0, place)))
-    }
-
-    /// Ready for arrays of a batch.
-    pub fn prepare(&self, batch: usize, fusion: Fusion) -> Result<Prepared, Error> {
-        let mut signature = Signature::new();
-        for operand in &self.operands {
-            signature = signature.with(&operand.name, Dtype::F32, &operand.full_shape(batch))?;
-        }
-        let failed = |error| {
-            let layers = self.operands.first().map_or_else(String::new, |operand| operand.name.clone());
-            Error::Call { layers, error: Box::new(error) }
-        };
-        self.function(fusion).prepare(&signature).map_err(failed)
-    }
-    fn function(&self, fusion: Fusion) -> &Function {
-        if fusion == Fusion::Off { &self.unfused } else { &self.fused }
-    }
-
-    fn run(
-        &self,
-        arrays: &Arrays<'_>,
-        fusion: Fusion,
-        (shape, elements): (&[usize], usize),
-        workspace: &mut Workspace,
-    ) -> Result<(), Failure> {
-        let function = self.function(fusion);
-        let Workspace { buffers, spare } = workspace;
-        let mut own = std::mem::take(&mut buffers[self.into]);
-        let overwritten = self.overwrites.map(|number| &self.operands[number]);
-        let shapes: Vec<Vec<usize>> = self.operands.iter().map(|operand| operand.full_shape(arrays.batch)).collect();
-        let mut inputs: Vec<(&str, ArrayRef<'_>)> = Vec::with_capacity(self.operands.len());
-        for (operand, shape) in self.operands.iter().zip(&shapes) {
-            if Some(operand) != overwritten {
-                let elements = elements_of(shape).unwrap_or(0);
-                inputs.push((&operand.name, ArrayRef::new(arrays.get(buffers, operand.source, elements), shape)?));
-            }
-        }
-        let done = match overwritten {
-            None => {
-                grow(&mut own, elements);
-                function.call(&inputs, ArrayMut::new(&mut own[..elements], shape)?)
-            }
-            Some(operand) => {
-                let array = ArrayMut::new(&mut own[..elements], shape)?;
-                match function.call_in_place((&operand.name, array), &inputs) {
-                    // Nothing was written: a plan of several kernels may read it after it began to write.
-                    Err(CallError::Overlap { .. }) => {
-                        grow(spare, elements);
-                        inputs.push((&operand.name, ArrayRef::new(&own[..elements], shape)?));
-                        let done = function.call(&inputs, ArrayMut::new(&mut spare[..elements], shape)?);
-                        drop(inputs);
-                        std::mem::swap(&mut own, spare);
-                        done
-                    }
-                    done => done,
-                }
-            }
-        };
-        buffers[self.into] = own;
-        done.map_err(Failure::Call)
-    }
-}
-
 /// `result` = `inputs` · kernel, where `inputs` has as many rows as `result`.
 fn multiply(inputs: &[f32], dense: &Dense, result: &mut [f32]) {
     let (depth, units) = (dense.inputs, dense.units);
@@ -456,15 +285,4 @@ fn multiply(inputs: &[f32], dense: &Dense, result: &mut [f32]) {
             1,
         );
     }
-}
-
-fn grow(buffer: &mut Vec<f32>, elements: usize) {
-    if buffer.len() < elements {
-        buffer.resize(elements, 0.0);
-    }
-}
-
-/// A shape with the batch axis.
-pub(super) fn with_batch(batch: usize, shape: &[usize]) -> Vec<usize> {
-    [&[batch], shape].concat()
 }

@@ -7,17 +7,17 @@
 //! anything runs; and so are the buffers, which stages share.
 
 use super::array::{MOST_ELEMENTS, elements_of};
+use super::buffers::share;
 use super::error::Error;
+use super::kernel::{Kernel, Operand, Source};
 use super::model::{Call, Layer, Model, Operation};
-use super::runtime::{Kernel, Operand, Runtime, Source, Stage, Work, with_batch};
+use super::runtime::{Runtime, Stage, Work};
+use super::shapes::{InferError, infer};
 use super::weights::{Dense, Weights};
-use fuselet::ir::{Expr, IntoProgram, Library, Meaning, Node, keras, shape};
+use fuselet::ir::{Expr, Node, keras};
 use fuselet::{ArrayRef, Engine, Fusion};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Stands for the batch while shapes are inferred; any length would do.
-const SOME_BATCH: usize = 2;
 
 /// A value: what a call gave, or an input.
 struct Value {
@@ -30,6 +30,13 @@ enum State {
     Open(Box<Open>),
     /// Its one user has it.
     Taken,
+}
+
+/// An array that a layer takes beside its inputs.
+struct Learned {
+    part: &'static str,
+    shape: Vec<usize>,
+    values: Vec<f32>,
 }
 
 /// What is still to be computed.
@@ -52,8 +59,13 @@ pub struct Builder<'b> {
     buffers: usize,
     constants: Vec<(Vec<usize>, Vec<f32>)>,
     dense: HashMap<usize, Arc<Dense>>,
+    /// Constants by layer and part, and the shape they have there: a layer that is called again has the same.
+    learned: HashMap<(String, Vec<usize>), Source>,
+    /// What a source should be called, and what it is called, once it is read by a kernel.
+    wanted: HashMap<Source, String>,
     names: HashMap<Source, String>,
-    taken: HashSet<String>,
+    /// Names in use, and how many others were made of each.
+    taken: HashMap<String, usize>,
 }
 
 /// A model for inputs of these shapes (without the batch axis), with its weights.
@@ -76,11 +88,13 @@ pub fn build(
         buffers: 0,
         constants: Vec::new(),
         dense: HashMap::new(),
+        learned: HashMap::new(),
+        wanted: HashMap::new(),
         names: HashMap::new(),
-        taken: HashSet::new(),
+        taken: HashMap::new(),
     };
     for (place, (input, shape)) in model.inputs.iter().zip(input_shapes).enumerate() {
-        builder.name(Source::Input(place), &input.name);
+        builder.wanted.insert(Source::Input(place), input.name.clone());
         builder.values.push(Value { state: State::Stored(Source::Input(place)), shape: shape.clone() });
     }
     for call in &model.calls {
@@ -141,7 +155,7 @@ impl Builder<'_> {
         let mut expression = Expr::input(&result.name);
         let mut operands = vec![result];
         if let Some(bias) = &dense.bias {
-            let bias = self.constant(&format!("{}_bias", layer.name), vec![*units], bias.clone());
+            let bias = self.constant(&layer.name, "bias", vec![*units], bias.clone());
             expression = expression + Expr::input(&bias.name);
             operands.push(bias);
         }
@@ -246,10 +260,12 @@ impl Builder<'_> {
             arguments.push(part.expression);
         }
         let mut names = HashMap::new();
-        for (place, (name, shape, values)) in self.computed(layer, of_elements, &first)?.into_iter().enumerate() {
-            let operand = self.constant(&format!("{}_{}", layer.name, constants[place].name), shape, values);
-            names.insert(name, operand.name.clone());
-            merged.operands.push(operand);
+        for Learned { part, shape, values } in self.computed(layer, of_elements, &first)? {
+            let operand = self.constant(&layer.name, part, shape, values);
+            names.insert(part, operand.name.clone());
+            if !merged.operands.contains(&operand) {
+                merged.operands.push(operand);
+            }
         }
         let operand = |name: &str| Expr::input(names.get(name).map_or(name, String::as_str));
         merged.expression = of_elements.apply(&arguments, operand).map_err(named)?;
@@ -258,12 +274,7 @@ impl Builder<'_> {
     }
 
     /// The arrays a layer takes beside its inputs, computed from its weights.
-    fn computed(
-        &mut self,
-        layer: &Layer,
-        of_elements: &keras::Layer,
-        shape: &[usize],
-    ) -> Result<Vec<(&'static str, Vec<usize>, Vec<f32>)>, Error> {
+    fn computed(&mut self, layer: &Layer, of_elements: &keras::Layer, shape: &[usize]) -> Result<Vec<Learned>, Error> {
         let named =
             |error| Error::Activation { class: layer.class.clone(), name: layer.name.clone(), error: Box::new(error) };
         let mut weights = HashMap::new();
@@ -290,7 +301,7 @@ impl Builder<'_> {
                     function.call_to_vec(&inputs).map_err(failed)?
                 }
             };
-            computed.push((operand.name, operand.shape, values));
+            computed.push(Learned { part: operand.name, shape: operand.shape, values });
         }
         Ok(computed)
     }
@@ -320,33 +331,44 @@ impl Builder<'_> {
     }
 
     /// The name of a source in expressions: that of the layer it comes from, made different from all others.
-    fn name(&mut self, source: Source, wanted: &str) -> String {
+    fn name(&mut self, source: Source, layer: &str) -> String {
         if let Some(name) = self.names.get(&source) {
             return name.clone();
         }
-        let mut name: String =
+        let wanted = self.wanted.get(&source).map_or(layer, String::as_str);
+        let mut word: String =
             wanted.chars().map(|sign| if sign.is_ascii_alphanumeric() { sign } else { '_' }).collect();
-        if !name.starts_with(|sign: char| sign.is_ascii_alphabetic()) {
-            name.insert(0, '_');
+        if !word.starts_with(|sign: char| sign.is_ascii_alphabetic()) {
+            word.insert(0, '_');
         }
-        let mut number = 2;
-        while !self.taken.insert(name.clone()) {
-            name =
-                format!("{}_{number}", name.trim_end_matches(|sign: char| sign.is_ascii_digit()).trim_end_matches('_'));
-            number += 1;
+        let mut name = word.clone();
+        while self.taken.contains_key(&name) {
+            let uses = self.taken.entry(word.clone()).or_insert(1);
+            *uses += 1;
+            name = format!("{word}_{uses}");
         }
+        self.taken.insert(name.clone(), 1);
         self.names.insert(source, name.clone());
         name
     }
 
-    fn operand(&mut self, source: Source, wanted: &str, shape: Vec<usize>) -> Operand {
-        Operand { name: self.name(source, wanted), source, shape }
+    fn operand(&mut self, source: Source, layer: &str, shape: Vec<usize>) -> Operand {
+        Operand { name: self.name(source, layer), source, shape }
     }
 
-    fn constant(&mut self, wanted: &str, shape: Vec<usize>, values: Vec<f32>) -> Operand {
-        let source = Source::Constant(self.constants.len());
-        self.constants.push((shape.clone(), values));
-        self.operand(source, wanted, shape)
+    /// Something learned: a layer's part in a shape, with its values if there is none yet.
+    fn constant(&mut self, layer: &str, part: &str, shape: Vec<usize>, values: Vec<f32>) -> Operand {
+        let key = (format!("{layer}/{part}"), shape.clone());
+        let source = match self.learned.get(&key) {
+            Some(source) => *source,
+            None => {
+                let source = Source::Constant(self.constants.len());
+                self.constants.push((shape.clone(), values));
+                self.learned.insert(key, source);
+                source
+            }
+        };
+        self.operand(source, &format!("{layer}_{part}"), shape)
     }
 
     /// Where a value is; it is computed now if it was not yet.
@@ -391,7 +413,7 @@ impl Builder<'_> {
         let unfused = self.engine.compile_with(&expression, Fusion::Off).map_err(failed)?;
         let into = self.buffer();
         let last = layers.last().map_or("value", |layer| layer.split(' ').next().unwrap_or(layer));
-        self.name(Source::Buffer(into), last);
+        self.wanted.insert(Source::Buffer(into), last.to_owned());
         let kernel = Kernel { expression, fused, unfused, operands, into, overwrites: None };
         self.stages.push(Stage { layers, work, kernel: Some(kernel), output_shape: shape.clone() });
         Ok(Value { state: State::Stored(Source::Buffer(into)), shape })
@@ -405,91 +427,8 @@ impl Builder<'_> {
             let source = self.source(*output)?;
             outputs.push((source, self.values[*output].shape.clone()));
         }
-        self.share_buffers(&mut outputs)?;
-        Ok(Runtime {
-            stages: self.stages,
-            inputs: input_shapes.to_vec(),
-            outputs,
-            constants: self.constants,
-            buffers: self.buffers,
-        })
-    }
-
-    /// Gives buffers to one another where the first is not needed any more, and lets kernels overwrite what they read last.
-    fn share_buffers(&mut self, outputs: &mut [(Source, Vec<usize>)]) -> Result<(), Error> {
-        let mut last = vec![0; self.buffers];
-        for (index, stage) in self.stages.iter().enumerate() {
-            stage.sources().into_iter().filter_map(Source::buffer).for_each(|buffer| last[buffer] = index);
-        }
-        for buffer in outputs.iter().filter_map(|(source, _)| source.buffer()) {
-            last[buffer] = usize::MAX;
-        }
-        let mut place = vec![0; self.buffers];
-        let mut free: Vec<usize> = Vec::new();
-        let mut count = 0;
-        let mut find = |free: &mut Vec<usize>| {
-            free.pop().unwrap_or_else(|| {
-                count += 1;
-                count - 1
-            })
-        };
-        for (index, stage) in self.stages.iter_mut().enumerate() {
-            let read: HashSet<usize> = stage.sources().into_iter().filter_map(Source::buffer).collect();
-            if let Some(work) = &stage.work {
-                place[work.result()] = find(&mut free);
-            }
-            let mut overwritten = None;
-            if let Some(kernel) = &mut stage.kernel {
-                let ends = |operand: &Operand| {
-                    operand.source.buffer().is_some_and(|buffer| last[buffer] == index)
-                        && operand.shape == stage.output_shape
-                };
-                for (number, operand) in kernel.operands.iter().enumerate().filter(|(_, operand)| ends(operand)) {
-                    if kernel.allows_in_place(&operand.name, SOME_BATCH)? {
-                        (kernel.overwrites, overwritten) = (Some(number), operand.source.buffer());
-                        break;
-                    }
-                }
-                place[kernel.into] = match overwritten {
-                    Some(buffer) => place[buffer],
-                    None => find(&mut free),
-                };
-            }
-            let done = read.into_iter().filter(|buffer| last[*buffer] == index && Some(*buffer) != overwritten);
-            let mut done: Vec<usize> = done.collect();
-            done.sort_unstable();
-            free.extend(done.into_iter().map(|buffer| place[buffer]));
-        }
-        self.stages.iter_mut().for_each(|stage| stage.move_buffers(&place));
-        outputs.iter_mut().for_each(|(source, _)| source.move_buffer(&place));
-        self.buffers = count;
-        Ok(())
-    }
-}
-
-enum InferError {
-    Ir(Box<fuselet::ir::Error>),
-    Shape(Box<shape::ShapeError>),
-    Batch,
-}
-
-/// The shape an expression gives, without the batch axis, from those of its inputs, of which the first `batched` have one.
-fn infer(expression: &Expr, inputs: &[(&str, &[usize])], batched: usize) -> Result<Vec<usize>, InferError> {
-    let ir = |error| InferError::Ir(Box::new(error));
-    let program = expression.into_program(&Library::standard()).map_err(ir)?;
-    let graph = program.graph(Meaning::Form).map_err(ir)?;
-    let mut shapes: Vec<Vec<usize>> = Vec::with_capacity(inputs.len());
-    for name in graph.inputs() {
-        let place = inputs.iter().position(|(known, _)| *known == &**name).unwrap_or(0);
-        let shape = inputs[place].1;
-        shapes.push(if place < batched { with_batch(SOME_BATCH, shape) } else { shape.to_vec() });
-    }
-    let inferred = shape::infer(&graph, &shapes).map_err(|error| InferError::Shape(Box::new(error)))?;
-    match graph.outputs().first().map(|output| inferred[output.node.index()].as_slice()) {
-        Some([SOME_BATCH, rest @ ..]) => Ok(rest.to_vec()),
-        // A constant: the shape is that of what it forgot.
-        Some([]) => Ok(inputs[0].1.to_vec()),
-        _ => Err(InferError::Batch),
+        let buffers = share(&mut self.stages, &mut outputs, self.buffers)?;
+        Ok(Runtime { stages: self.stages, inputs: input_shapes.to_vec(), outputs, constants: self.constants, buffers })
     }
 }
 

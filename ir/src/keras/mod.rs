@@ -18,14 +18,16 @@ mod layer;
 mod parameters;
 mod plain;
 mod read;
+mod read_layer;
 mod version;
 mod write;
 
 pub(crate) use config::read_config;
 pub use config::{ConfigError, parse_config};
 pub use identifier::{CustomObjects, Identifier};
-pub use layer::{Layer, Operand, Weight, supported as supported_layers};
+pub use layer::{Layer, Operand, Weight};
 pub use plain::plain;
 pub use read::Reader;
+pub use read_layer::supported as supported_layers;
 pub use version::Version;
 pub(crate) use write::for_document as write_config;
