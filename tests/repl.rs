@@ -177,6 +177,28 @@ fn big_endian_files_are_read() {
 }
 
 #[test]
+fn headers_that_numpy_reads_are_read() {
+    let directory = Directory::new("headers");
+    let x = directory.path("x.npy");
+    for header in [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1L, 3L), }",
+        "{\"descr\":\"<f4\",\"fortran_order\":False,\"shape\":(1,3)}",
+        "{'shape':\t( 1,\n3 ), 'descr' : 'f4', 'fortran_order': False}\n",
+    ] {
+        for version in [1u8, 2, 3] {
+            let mut bytes = b"\x93NUMPY".to_vec();
+            bytes.extend([version, 0]);
+            let length = (header.len() as u32).to_le_bytes();
+            bytes.extend(if version == 1 { &length[..2] } else { &length[..] });
+            bytes.extend(header.bytes());
+            bytes.extend([1.5f32, -2.0, 3.25].iter().flat_map(|number| number.to_le_bytes()));
+            fs::write(&x, &bytes).unwrap();
+            assert_eq!(printed(&["eval", "x + 1", "--input", &format!("x={x}")]), "[[ 2.5,   -1, 4.25]]\n", "{header}");
+        }
+    }
+}
+
+#[test]
 fn fortran_order_changes_no_element_and_stays_if_every_matrix_has_it() {
     let directory = Directory::new("fortran");
     let (f, c, y) = (directory.path("f.npy"), directory.path("c.npy"), directory.path("y.npy"));
