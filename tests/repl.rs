@@ -1,5 +1,8 @@
 //! The REPL as its users meet it: the built binary, its output, its exit codes and its files.
 
+#[path = "common/process.rs"]
+mod process;
+
 use fuselet::{BackendChoice, Engine};
 use npyz::{DType, NpyFile, Order, WriterBuilder};
 use std::fs;
@@ -15,7 +18,7 @@ fn binary() -> PathBuf {
 }
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = process::built(&binary());
     command.args(arguments).env_remove("FUSELET_BACKEND").env_remove("FUSELET_ISA").stdin(Stdio::null());
     command
 }
