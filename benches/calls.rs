@@ -2,7 +2,8 @@
 //! new lengths, more layouts, more arrays and more threads add to it.
 //!
 //! Criterion times the groups `calls/…`. What is a difference or a ratio is measured in turns (`common::timing`) and printed
-//! as tables: `cargo bench --bench calls -- overheads` prints only these, any other word filters Criterion's groups.
+//! as tables: `cargo bench --bench calls -- overheads` prints only these, `lengths` only what new lengths cost; any other word
+//! filters Criterion's groups.
 
 mod common;
 
@@ -20,6 +21,10 @@ const N: usize = 16;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if words.iter().any(|word| word == "lengths") {
+        heading();
+        return new_lengths();
+    }
     let only_tables = words.iter().any(|word| word == "overheads");
     if !only_tables {
         let mut criterion = Criterion::default().configure_from_args();
@@ -146,13 +151,17 @@ fn overheads() {
     }
 }
 
-/// What more of something adds to a call: ratios of contenders that took turns.
-fn ratios() {
+fn heading() {
     println!(
         "\n## More of something against less, one thread each: ns of a call, and how many times longer more takes\n"
     );
     println!("| call | less | more | ratio |");
     println!("| --- | --- | --- | --- |");
+}
+
+/// What more of something adds to a call: ratios of contenders that took turns.
+fn ratios() {
+    heading();
     new_lengths();
     let engine = common::engine(BackendChoice::Auto, Isa::detect()).expect("this machine has it");
     choices_of_numbers(&engine);

@@ -89,8 +89,12 @@ fn add_layout(hash: &mut u64, layout: &ArrayLayout<'_>) {
 }
 
 impl BoundCall {
-    /// A plan bound to the layouts of a call.
-    pub(super) fn new<I: Inputs + ?Sized>(arrays: &Arrays<'_, I>, in_place: InPlace, plan: BoundPlan) -> BoundCall {
+    /// A plan bound to the layouts of a call. (Made where it stays: moving it about took as long as finding its code.)
+    pub(super) fn new<I: Inputs + ?Sized>(
+        arrays: &Arrays<'_, I>,
+        in_place: InPlace,
+        plan: BoundPlan,
+    ) -> Arc<BoundCall> {
         let inputs: SmallVec<[OwnedLayout; 4]> =
             (0..arrays.inputs.count()).map(|at| arrays.inputs.at(at).layout.to_owned()).collect();
         let outputs: SmallVec<[OwnedLayout; 1]> =
@@ -98,7 +102,7 @@ impl BoundCall {
         let layouts = inputs.iter().chain(&outputs);
         let layouts: usize = layouts.map(|layout| layout.heap_bytes() + size_of::<OwnedLayout>()).sum();
         let bytes = size_of::<BoundCall>() + layouts + plan.heap_bytes();
-        BoundCall { inputs, outputs, in_place, plan, bytes, used: AtomicBool::new(false) }
+        Arc::new(BoundCall { inputs, outputs, in_place, plan, bytes, used: AtomicBool::new(false) })
     }
 
     /// Whether a call has the layouts the plan is bound to.

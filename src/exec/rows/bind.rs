@@ -79,8 +79,8 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
     let mut along = along.unwrap_or_default();
     let row_length = if empty { 0 } else { along.iter().map(|dimension| dimension.length).product() };
     let mut row_strides: SmallVec<[isize; 6]> = match along.as_slice() {
-        [one] => one.strides.clone(),
-        _ => none.clone(),
+        [one] => SmallVec::from_slice(&one.strides),
+        _ => SmallVec::from_slice(&none),
     };
     let mut form = Form::Span;
     if along.len() <= 1 && !empty {
@@ -90,7 +90,7 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
     let apart = row_strides.iter().any(|stride| *stride != 0 && *stride != size as isize);
     let packed =
         (along.len() > 1 || (form == Form::Span && long_sum && apart)).then(|| Box::new(std::mem::take(&mut along)));
-    let mut batch_strides = nest[nest.len() - 1].strides.clone();
+    let mut batch_strides: SmallVec<[isize; 6]> = SmallVec::from_slice(&nest[nest.len() - 1].strides);
     let mut batched = nest[nest.len() - 1].length;
     if packed.is_some() {
         row_strides = (0..aligned.len()).map(|at| if varies(plan, at) { size as isize } else { 0 }).collect();
