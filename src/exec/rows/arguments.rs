@@ -71,12 +71,14 @@ impl Arguments<'_> {
         }
     }
 
+    #[inline(always)]
     fn of_operand(&self, operand: usize, stride: isize, outer_stride: isize) -> Argument {
         let motion = if self.code.varying[operand] { Motion::Moves } else { Motion::Stays };
         Argument { motion, base: Base::Operand(operand), offset: 0, stride, outer_stride }
     }
 
     /// The argument of an operand in a pass along the row.
+    #[inline(always)]
     fn along(&self, operand: usize) -> Argument {
         let geometry = self.geometry;
         let [row, batch] = [geometry.row_strides[operand], geometry.batch_strides[operand]];
@@ -86,6 +88,7 @@ impl Arguments<'_> {
 
     /// An argument of a pass along the row, for the first element of some chunks. In spans outer strides lead to the next row,
     /// in strips along the row.
+    #[inline(always)]
     fn row(&self, part: &Part<'_>, binding: OperandBinding) -> Argument {
         let (geometry, places) = (self.geometry, self.places);
         let element = geometry.size as isize;
@@ -129,6 +132,7 @@ impl Arguments<'_> {
         argument
     }
 
+    #[inline(always)]
     fn prefetched(&self, Prefetched { slot, ahead }: Prefetched, chunks: &Chunks) -> Argument {
         let geometry = self.geometry;
         let operand = match slot {

@@ -52,7 +52,7 @@ pub(super) fn cut(length: usize, sums: bool, shared: bool) -> RowChunks {
 pub(super) fn pattern(length: usize) -> u64 {
     let (blocks, rest) = (length / BLOCK, length % BLOCK);
     let last = rest % GROUP;
-    let parts = [blocks > 0, rest >= GROUP, last >= CYCLE, last % CYCLE > 0];
+    let parts = [blocks > 0, rest >= GROUP, last >= CYCLE, !last.is_multiple_of(CYCLE)];
     parts.iter().fold(0, |bits, there| bits << 1 | u64::from(*there))
 }
 

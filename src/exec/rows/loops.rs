@@ -109,6 +109,7 @@ impl RowLoops {
 }
 
 impl Argument {
+    #[inline(always)]
     pub(super) fn in_scratch(motion: Motion, offset: isize, stride: isize, outer_stride: isize) -> Argument {
         Argument { motion, base: Base::Scratch, offset, stride, outer_stride }
     }

@@ -24,26 +24,31 @@ struct Section {
 }
 
 impl Section {
+    #[inline(always)]
     fn at(self, index: usize) -> isize {
         (self.start + index * self.piece) as isize
     }
 }
 
 impl Places {
+    #[inline]
     pub(super) fn kept(&self, at: usize) -> isize {
         self.kept.at(at)
     }
 
+    #[inline]
     pub(super) fn scalar(&self, at: usize) -> isize {
         self.scalars.at(at)
     }
 
     /// The strips of a reduction, in strip form.
+    #[inline]
     pub(super) fn accumulator(&self, at: usize) -> isize {
         self.accumulators.at(at)
     }
 
     /// The results of a reduction's chunks, where a row has several.
+    #[inline]
     pub(super) fn results(&self, at: usize) -> isize {
         self.results.at(at)
     }
