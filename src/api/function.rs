@@ -175,7 +175,6 @@ impl Function {
         kind: Option<FlatKind>,
     ) -> Result<(), CallError> {
         let (call, compiled) = self.bind(arrays, in_place)?;
-        let call = Arc::new(call);
         if let (Some(flat), Some(kind)) = (&self.0.flat, kind) {
             flat.keep(kind, self.engine().compiler(), &compiled);
         }
@@ -190,7 +189,7 @@ impl Function {
         &self,
         arrays: &Arrays<'_, I>,
         in_place: InPlace,
-    ) -> Result<(BoundCall, Arc<CompiledPlan>), CallError> {
+    ) -> Result<(Arc<BoundCall>, Arc<CompiledPlan>), CallError> {
         let (inputs, outputs) = (arrays.input_layouts(), arrays.output_layouts());
         let (sizes, compiled) = self.plan(&inputs, &outputs)?;
         self.check_outputs(&compiled, &sizes, &outputs)?;

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ShapeKey {
     dtype: ComputeDtype,
-    words: SmallVec<[usize; 24]>,
+    words: SmallVec<[usize; 14]>,
 }
 
 /// The shapes of the inputs of a call, as a plan sees them.

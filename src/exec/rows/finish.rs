@@ -5,7 +5,7 @@
 //! float64 itself).
 
 use super::batch::Batch;
-use super::loops::{BoundReduction, StageCode, StripCode};
+use super::code::{BoundReduction, StageCode, StripCode};
 use crate::array::ComputeDtype;
 use crate::codegen::write::{Form, operator_of};
 use crate::exec::operands;
@@ -39,7 +39,7 @@ pub(super) unsafe fn add_results(
         let combine = operator_of(reduction.reduction);
         let (source, target) = (batch.scratch(places.results(at)), batch.scratch(places.scalar(reduction.scalar)));
         // SAFETY: the caller's promise.
-        unsafe { with_lane!(batch.loops.dtype, add_rows(combine, source, steps, (count, results), target)) };
+        unsafe { with_lane!(batch.loops.code.dtype, add_rows(combine, source, steps, (count, results), target)) };
     }
 }
 
@@ -149,7 +149,7 @@ fn strips<'a>(batch: &Batch<'a>, stage: &'a StageCode, strip: Strip) -> impl Ite
     let (loops, first) = (batch.loops, batch.scratch(0));
     accumulated(stage).map(move |(at, reduction)| {
         let combine = operator_of(reduction.reduction);
-        let found = loops.strips.iter().find(|(known, _)| *known == combine);
+        let found = loops.code.strips.iter().find(|(known, _)| *known == combine);
         let (_, code) = found.expect("binding finds code for every way of combining");
         (first.wrapping_offset(loops.places.accumulator(at)).wrapping_add(strip.at), code)
     })
@@ -186,7 +186,7 @@ pub(super) unsafe fn take_strip(
 pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: &StageCode, count: usize) {
     let (loops, size) = (batch.loops, batch.size());
     // Bytes from a row to the next, and from an element of a row to the next.
-    let steps = match loops.form {
+    let steps = match loops.code.form {
         Form::Span => (loops.row_length * size, size),
         _ => (size, loops.batch * size),
     };
@@ -198,10 +198,10 @@ pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: &StageCode, count: usi
                 Some(kept) => {
                     let rows = (batch.scratch(loops.places.kept(kept)).cast_const(), steps);
                     let copy = batch.scratch(loops.places.whole_row());
-                    with_lane!(loops.dtype, whole_rows(rows, count, loops.row_length, copy, scalars));
+                    with_lane!(loops.code.dtype, whole_rows(rows, count, loops.row_length, copy, scalars));
                 }
                 None if matches!(reduction.reduction, Reduction::Sum | Reduction::SumHigh | Reduction::SumLow) => {}
-                None => with_lane!(loops.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
+                None => with_lane!(loops.code.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
             }
         }
     }

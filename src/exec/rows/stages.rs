@@ -12,11 +12,11 @@ use super::loops::RowLoops;
 /// # Safety
 /// As [`RowLoops::run`]; `count` is at most a batch, and the arguments point at it.
 pub(super) unsafe fn run(batch: &Batch<'_>, count: usize) {
-    for stage in &batch.loops.stages {
+    for stage in &batch.loops.code.stages {
         // SAFETY: the caller's promise; what a pass reads of scratch, the passes before it wrote.
         unsafe {
             if let Some(row) = &stage.row {
-                match batch.loops.form {
+                match batch.loops.code.form {
                     Form::Span => span::run(batch, stage, row, count),
                     _ => strip::run(batch, stage, row, count),
                 }
