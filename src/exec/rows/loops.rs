@@ -9,6 +9,7 @@ use crate::codegen::Code;
 use crate::codegen::write::Form;
 use crate::exec::operands::{Dimension, LoopNest};
 use crate::lane::ReductionOperator;
+use crate::plan::Condition;
 use fuselet_ir::Reduction;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -98,6 +99,8 @@ pub(super) struct StageCode {
     pub(super) per_row: Option<PerRowPass>,
     /// Whether it sums along the row.
     pub(super) sums: bool,
+    /// What rows must fulfil for the pass along them to be run.
+    pub(super) condition: Option<Condition>,
 }
 
 /// A reduction of a stage.

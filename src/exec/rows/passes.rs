@@ -37,7 +37,9 @@ impl Passes<'_> {
             });
             let per_row = (!stage.per_row_pass.is_empty()).then(|| self.per_row_pass(number));
             let sums = write::sums(stage);
-            self.loops.stages.push(StageCode { row, reductions: reductions.collect(), per_row, sums });
+            // What an empty row reduces to is another thing than what zeros do.
+            let condition = stage.condition.filter(|_| self.geometry.row_length > 0);
+            self.loops.stages.push(StageCode { row, reductions: reductions.collect(), per_row, sums, condition });
         }
         if self.geometry.form == Form::Strip {
             self.strips();
