@@ -57,7 +57,7 @@ fn reference_of(text: &str, data: &[f64]) -> Vec<f64> {
 
 #[test]
 fn a_row_without_spread_is_zero_whatever_it_is() {
-    let values = [12345.678, 0.1, -1e-3, 1e20, -3.4028235e38, 1e-20, -1e-38, 1e-45, 7e-45, 0.0, -0.0, 16_777_215.0, 1.0 / 3.0];
+    let values = [12345.678, 0.1, -1e-3, 1e20, -3.4028235e38, 1e-20, -1e-38, 1e-45, 7e-45, 0.0, -0.0, 16_777_215.0, 1.0 / 3.0, 7.174884e24];
     for epsilon in ["1e-5", "0", "1e-30", "1e10"] {
         let text = format!("layer_norm(x, epsilon = {epsilon})");
         for length in [1, 2, 3, 5, 7, 16, 33, 100, 1000, 1025, 5000] {
