@@ -306,8 +306,13 @@ fn the_record_is_of_every_activation_on_every_float32_and_holds_the_promise() {
         for (machine, _) in MACHINES {
             let measured = &measured[machine];
             assert!(number(measured, "rows") >= 1e5, "{text}, {machine}");
-            // Sparsemax is recorded in units of 2⁻²³, of which one is allowed.
-            let promise = if text == "sparsemax" { 1.0 } else { PROMISE };
+            let promise = match text.split('(').next() {
+                // In units of 2⁻²³, of which one is allowed.
+                Some("sparsemax") => 1.0,
+                // On rows made for it: docs/accuracy.md says which.
+                Some("layer_norm") => 6.0,
+                _ => PROMISE,
+            };
             assert!(number(measured, "max") <= promise, "{text}, {machine}");
         }
     }

@@ -12,23 +12,23 @@ mod rows;
 mod subject;
 
 use common::{Array, agreed, assert_same_bits, bits, groups, name, program};
-use fuselet::{Dtype, Fusion, Signature};
 use fuselet::ir::reference::{self, evaluate};
 use fuselet::ir::{Library, Meaning};
+use fuselet::{Dtype, Fusion, Signature};
 use serde_json::Value as Json;
 use subject::Subject;
 
-/// Random rows of each function here; the record's bounds come from thirty times as many.
+/// Random rows of each function here, the worst of them bent further; the record's bounds come from thirty times as many.
 const ROWS: u64 = 3200;
 
 #[test]
-fn functions_of_rows_keep_to_the_bounds_on_record() {
+fn functions_of_rows_keep_what_is_promised_of_them() {
     let record: Json = serde_json::from_str(include_str!("data/accuracy_bounds.json")).unwrap();
-    for (text, measured) in record["rows"].as_object().unwrap() {
+    for text in record["rows"].as_object().unwrap().keys() {
         let subject = Subject::activation(&Library::standard(), text).unwrap();
         for group in groups() {
             let engine = group.engines.last().unwrap();
-            let bound = measured[if group.fma { "fma" } else { "no_fma" }]["bound"].as_f64().unwrap();
+            let bound = rows::promise(text);
             let found = rows::certify(engine, &subject, ROWS, &|_| {}).unwrap();
             println!("{}: {text}: {} of {bound}", name(engine), found.worst);
             assert!(
@@ -57,7 +57,22 @@ fn reference_of(text: &str, data: &[f64]) -> Vec<f64> {
 
 #[test]
 fn a_row_without_spread_is_zero_whatever_it_is() {
-    let values = [12345.678, 0.1, -1e-3, 1e20, -3.4028235e38, 1e-20, -1e-38, 1e-45, 7e-45, 0.0, -0.0, 16_777_215.0, 1.0 / 3.0, 7.174884e24];
+    let values = [
+        12345.678,
+        0.1,
+        -1e-3,
+        1e20,
+        -3.4028235e38,
+        1e-20,
+        -1e-38,
+        1e-45,
+        7e-45,
+        0.0,
+        -0.0,
+        16_777_215.0,
+        1.0 / 3.0,
+        7.174884e24,
+    ];
     for epsilon in ["1e-5", "0", "1e-30", "1e10"] {
         let text = format!("layer_norm(x, epsilon = {epsilon})");
         for length in [1, 2, 3, 5, 7, 16, 33, 100, 1000, 1025, 5000] {
@@ -90,7 +105,9 @@ fn offsets_and_sizes_do_not_count() {
     };
     // Sixteen equal steps after any offset that keeps them exact: (i − 7.5) / √(255 / 12).
     let steps: Vec<f64> = (0..16).map(|at| (f64::from(at) - 7.5) / (255.0f64 / 12.0).sqrt()).collect();
-    for (offset, step) in [(0.0, 1.0), (1000.0, 0.0009765625), (-1000.0, 0.125), (1e6, 0.0625), (1e20, 1e15), (-3e38, 2e36)] {
+    for (offset, step) in
+        [(0.0, 1.0), (1000.0, 0.0009765625), (-1000.0, 0.125), (1e6, 0.0625), (1e20, 1e15), (-3e38, 2e36)]
+    {
         let step = 2f32.powi((step as f32).log2().floor() as i32);
         // A multiple of the step.
         let offset = (offset as f32 / step).round() * step;
@@ -105,7 +122,11 @@ fn offsets_and_sizes_do_not_count() {
     }
     near("layer_norm(x)", &[-1e20, 0.0, 1e20], &[-half, 0.0, half]);
     let thousands: Vec<f32> = (0..16).map(|at| 1000.0 + at as f32 / 1000.0).collect();
-    assert!((reference_of("layer_norm(x)", &thousands.iter().map(|x| f64::from(*x)).collect::<Vec<_>>())[0] + 1.341_507_76).abs() < 1e-8);
+    assert!(
+        (reference_of("layer_norm(x)", &thousands.iter().map(|x| f64::from(*x)).collect::<Vec<_>>())[0] + 1.341_507_76)
+            .abs()
+            < 1e-8
+    );
 }
 
 #[test]
@@ -137,7 +158,13 @@ fn a_rows_bits_do_not_depend_on_its_neighbours() {
                 2 => 12345.678,
                 3 => entry(at) * 1e-30,
                 4 => 1e6 + entry(at),
-                _ => if at == 1 { f32::NAN } else { entry(at) },
+                _ => {
+                    if at == 1 {
+                        f32::NAN
+                    } else {
+                        entry(at)
+                    }
+                }
             })
             .collect()
     };
@@ -166,7 +193,9 @@ fn a_rows_bits_do_not_depend_on_its_neighbours() {
             // As columns: strips of rows have their passes left out together.
             let columns: Vec<f32> =
                 (0..data.len()).map(|at| data[at % kinds.len() * length + at / kinds.len()]).collect();
-            let along = text.replace("(x", "(x, axis = 0").replace("layer_norm(gelu(x, axis = 0))", "layer_norm(gelu(x), axis = 0)");
+            let along = text
+                .replace("(x", "(x, axis = 0")
+                .replace("layer_norm(gelu(x, axis = 0))", "layer_norm(gelu(x), axis = 0)");
             if text.matches("norm").count() == 1 && !text.contains("gelu") {
                 for (by_column, by_row) in found(&along, &[length, kinds.len()], &columns).iter().zip(&together) {
                     for (at, value) in by_column.iter().enumerate() {

@@ -161,11 +161,7 @@ fn certify_rows(engine: &Engine, subject: &Subject, options: &Options) -> Result
         record.set(record::ROWS, &subject.name, engine.isa().has_fma(), entry);
         record.save()?;
     }
-    let promised = match measure {
-        rows::Measure::Absolute => 1.0,
-        rows::Measure::Ulp | rows::Measure::Row | rows::Measure::Entry => report::PROMISED,
-    };
-    Ok(certificate.worst <= promised)
+    Ok(certificate.worst <= rows::promise(&subject.name))
 }
 
 /// A bar that is drawn only where there is a terminal.
