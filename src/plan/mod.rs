@@ -19,5 +19,7 @@ mod stages;
 
 pub(crate) use cost::{kernel_work, node_cost};
 pub use decision::FusionDecision;
-pub use kernel::{Buffer, Extent, KernelPlan, PassPlan, Plan, Sink, Slot, Source, Stage, StageReduction, Temporary};
+pub use kernel::{
+    Buffer, Condition, Extent, KernelPlan, PassPlan, Plan, Sink, Slot, Source, Stage, StageReduction, Temporary,
+};
 pub use planner::{Fusion, plan};

@@ -9,6 +9,7 @@ use crate::codegen::Code;
 use crate::codegen::write::{Form, OperandBinding};
 use crate::exec::compiled::Storage;
 use crate::lane::ReductionOperator;
+use crate::plan::Condition;
 use fuselet_ir::Reduction;
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
@@ -62,6 +63,8 @@ pub(super) struct StageCode {
     pub(super) per_row: Option<PerRowPass>,
     /// Whether it sums along the row.
     pub(super) sums: bool,
+    /// What rows must fulfil for the pass along them to be run.
+    pub(super) condition: Option<Condition>,
 }
 
 /// A reduction of a stage.

@@ -10,6 +10,7 @@ use crate::array::ComputeDtype;
 use crate::codegen::write::{Form, operator_of};
 use crate::exec::operands;
 use crate::lane::{Lane, ReductionOperator};
+use crate::plan::Condition;
 use fuselet_ir::{Reduction, special};
 
 /// Calls a function generic over the lane with the lane of a dtype.
@@ -204,6 +205,29 @@ pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: &StageCode, count: usi
                 None => with_lane!(loops.code.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
             }
         }
+    }
+}
+
+/// Whether any of `count` rows fulfils a condition.
+///
+/// # Safety
+/// The condition's scalar holds `count` bools.
+pub(super) unsafe fn any_holds(batch: &Batch<'_>, condition: Condition, count: usize) -> bool {
+    let first = batch.scratch(batch.loops.places.scalar(condition.scalar)).cast_const();
+    let size = batch.size();
+    // SAFETY: the caller's promise; scratch is initialised. Bools are the numbers 0, which has no bit set, and 1.
+    let bools = unsafe { std::slice::from_raw_parts(first, count * size) };
+    bools.chunks_exact(size).any(|bool| bool.iter().any(|byte| *byte != 0) == condition.holds)
+}
+
+/// Writes what all reductions of a stage are of rows of zeros: +0.
+///
+/// # Safety
+/// The stage's scalars have room for `count` results.
+pub(super) unsafe fn reductions_of_zeros(batch: &Batch<'_>, stage: &StageCode, count: usize) {
+    for reduction in &stage.reductions {
+        // SAFETY: the caller's promise. A number without a bit set is +0.
+        unsafe { batch.scratch(batch.loops.places.scalar(reduction.scalar)).write_bytes(0, count * batch.size()) };
     }
 }
 

@@ -53,7 +53,9 @@ impl Passes<'_> {
             });
             let per_row = (!stage.per_row_pass.is_empty()).then(|| self.per_row_pass(number, &mut code));
             let sums = write::sums(stage);
-            code.stages.push(StageCode { row, reductions: reductions.collect(), per_row, sums });
+            // What an empty row reduces to is another thing than what zeros do.
+            let condition = stage.condition.filter(|_| self.geometry.row_length > 0);
+            code.stages.push(StageCode { row, reductions: reductions.collect(), per_row, sums, condition });
         }
         if self.geometry.form == Form::Strip {
             self.strips(&mut code);
