@@ -41,6 +41,7 @@ mod define;
 mod definition;
 mod elaborate;
 mod expression;
+mod foreign;
 mod lexer;
 mod limits;
 mod listing;
