@@ -202,6 +202,31 @@ fn two_written_views_of_one_slice_share_no_element() {
 }
 
 #[test]
+fn a_number_of_another_dtype_than_the_arrays_is_told_from_an_array() {
+    let (single, double) = ([1.0f32, 2.0], [1.0f64, 2.0]);
+    for text in ["x * s", "input s, x; x * s"] {
+        let error = refused(text, &[("x", (&single).into()), ("s", (&1.5).into())], &[2]);
+        assert!(matches!(error, CallError::NumberDtype { found: Dtype::F64, expected: Dtype::F32, .. }), "{error}");
+        let message = error.to_string();
+        let begins = "`s` is a float64 number, but `x` is float32; write the number as `1.5f32`";
+        assert!(message.starts_with(begins) && message.contains("Rust takes 1.5 for a float64"), "{message}");
+        let error = refused(text, &[("x", (&double).into()), ("s", (&1.5f32).into())], &[2]).to_string();
+        assert!(
+            error.starts_with("`s` is a float32 number, but `x` is float64; write the number as `1.5f64`"),
+            "{error}"
+        );
+        assert!(!error.contains("Rust takes"), "{error}");
+        let mut result = [0.0f32; 2];
+        compile(text).call(&[("x", (&single).into()), ("s", (&1.5f32).into())], &mut result).unwrap();
+        assert_eq!(result, [1.5, 3.0]);
+    }
+    let error = refused("x * s", &[("x", (&single).into()), ("s", (&[1.5]).into())], &[2]);
+    assert!(matches!(error, CallError::Dtype { .. }), "{error}");
+    let error = refused("x * s", &[("x", (&1.5f32).into()), ("s", (&1.5).into())], &[]);
+    assert!(matches!(&error, CallError::NumberDtype { name, .. } if name == "s"), "{error}");
+}
+
+#[test]
 fn all_arrays_of_a_call_have_one_dtype() {
     let (single, double) = ([1.0f32, 2.0], [1.0f64, 2.0]);
     let error =

@@ -119,6 +119,22 @@ pub enum CallError {
         /// The dtype of that one.
         expected: Dtype,
     },
+    /// A number of another dtype than the arrays beside it.
+    #[error(
+        "`{name}` is a {found} number, but `{other}` is {expected}; write the number as {}, all arrays of a call have one dtype{}",
+        literal(*expected),
+        if *found == Dtype::F64 { " (Rust takes 1.5 for a float64 where nothing says otherwise)" } else { "" }
+    )]
+    NumberDtype {
+        /// The input that is a number.
+        name: String,
+        /// Its dtype.
+        found: Dtype,
+        /// The array it is compared with.
+        other: String,
+        /// The dtype of that one.
+        expected: Dtype,
+    },
     /// The shapes of the inputs do not fit the function.
     #[error(transparent)]
     Shape(#[from] ShapeError),
@@ -178,6 +194,14 @@ impl CallError {
 
 fn nearest(name: &str, known: &[String]) -> Option<String> {
     fuselet_ir::language::nearest(name, known.iter().map(String::as_str))
+}
+
+/// A number of this dtype in Rust.
+fn literal(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "`1.5f32`",
+        Dtype::F64 => "`1.5f64`",
+    }
 }
 
 fn meant(nearest: &Option<String>) -> String {

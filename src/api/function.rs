@@ -257,7 +257,13 @@ impl Function {
             Some(output) => self.output_name(output),
         };
         let found = inputs.iter().chain(outputs).nth(at).map_or(expected, |array| array.dtype);
-        Err(CallError::Dtype { name: name(at), found, other: name(0), expected })
+        // Of a number and an array it is the number that was written without thinking of its type.
+        let is_number = |at: usize| inputs.get(at).is_some_and(|input| input.shape().is_empty());
+        Err(match (is_number(at), is_number(0)) {
+            (true, _) => CallError::NumberDtype { name: name(at), found, other: name(0), expected },
+            (_, true) => CallError::NumberDtype { name: name(0), found: expected, other: name(at), expected: found },
+            _ => CallError::Dtype { name: name(at), found, other: name(0), expected },
+        })
     }
 
     fn check_outputs(
