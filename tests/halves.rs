@@ -116,8 +116,9 @@ fn a_few_nested_halves_are_one_kernel_and_many_are_several() {
         let x = Array::from_fn(&[1 << length], |at| at as f32);
         call(&function, &[x.clone()]).unwrap();
         let explanation = function.explain(&Signature::new().with_input("x", x.view())).unwrap();
-        assert!(explanation.to_string().contains(&format!("\n{kernels} kernel")), "{length}: {explanation}");
-        assert_eq!(explanation.to_string().contains("halves of halves"), kernels > 1, "{explanation}");
+        assert_eq!(explanation.kernel_count(), kernels, "{length}: {explanation}");
+        let says_why = explanation.to_string().contains("halves of halves");
+        assert_eq!(says_why, kernels > 1, "{explanation}");
     }
 }
 

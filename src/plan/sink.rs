@@ -47,8 +47,9 @@ pub(super) fn sink_halves(graph: &Graph, shapes: &[Shape], barriers: &[bool]) ->
         result.output(output.name.clone(), node);
     }
     for (id, label) in graph.labels() {
-        let arguments: Option<Vec<NodeId>> = label.arguments.iter().map(|argument| place(*argument)).collect();
-        if let (Some(id), Some(arguments)) = (place(id), arguments) {
+        if let Some(id) = place(id) {
+            // Of an argument that is read in halves there is no whole.
+            let arguments: Vec<NodeId> = label.arguments.iter().filter_map(|argument| place(*argument)).collect();
             result.set_label(id, label.text.clone(), &arguments);
         }
     }
@@ -190,7 +191,6 @@ impl<'g> Sinking<'g> {
             if self.halved[id.index()].is_some() {
                 continue;
             }
-            self.want_part(id, Part::new());
             let mut parts = std::mem::take(&mut self.wanted[id.index()]);
             let cuts = parts.iter().filter(|part| !part.is_empty()).count();
             self.is_cut_often[id.index()] = cuts > MOST_CUTS && !self.barriers[id.index()];
