@@ -114,7 +114,7 @@ fn a_few_nested_halves_are_one_kernel_and_many_are_several() {
         let text = format!("x{}", "|>glu".repeat(length));
         let function = engine.compile(&text).unwrap();
         let x = Array::from_fn(&[1 << length], |at| at as f32);
-        call(&function, &[x.clone()]).unwrap();
+        call(&function, std::slice::from_ref(&x)).unwrap();
         let explanation = function.explain(&Signature::new().with_input("x", x.view())).unwrap();
         assert_eq!(explanation.kernel_count(), kernels, "{length}: {explanation}");
         let says_why = explanation.to_string().contains("halves of halves");
@@ -192,7 +192,7 @@ fn random_nests_of_halves_are_right_on_every_engine_fused_or_not() {
         let exact = reference::Array::new(shape.to_vec(), x.data.iter().map(|x| f64::from(*x)).collect()).unwrap();
         let wanted = if graph.inputs().is_empty() { continue } else { evaluate(&graph, &[exact]).unwrap() };
         for group in groups() {
-            let found = agreed(group, &program, &[x.clone()], &text);
+            let found = agreed(group, &program, std::slice::from_ref(&x), &text);
             for (found, wanted) in found.iter().zip(&wanted) {
                 assert_eq!(&found.shape, wanted.shape(), "{text}");
                 assert!(found.data.iter().map(|x| f64::from(*x)).eq(wanted.data().iter().copied()), "{text}");
