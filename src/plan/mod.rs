@@ -14,6 +14,7 @@ mod nodes;
 mod partition;
 mod planner;
 mod report;
+mod reread;
 mod sink;
 mod stages;
 
