@@ -3,6 +3,7 @@
 
 mod common;
 #[path = "common/random.rs"]
+#[allow(dead_code, reason = "each suite uses its part")]
 mod random;
 #[path = "backend_suite/values.rs"]
 #[allow(dead_code, reason = "each suite uses its part")]
