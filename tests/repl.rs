@@ -362,7 +362,10 @@ fn explain_prints_every_section_of_every_backend() {
         }
         assert!(text.contains("1 kernel") && text.contains("kept in a row buffer"), "{text}");
         assert!(text.contains("  %0 = load "), "{text}");
-        assert_eq!(text.contains("block0("), backend == "cranelift", "CLIF with {backend}: {text}");
+        // Without the wide backend, on other machines say, the automatic choice is Cranelift.
+        let wide = Engine::builder().backend(BackendChoice::Wide).build().is_ok();
+        let cranelift = backend == "cranelift" || backend == "auto" && !wide;
+        assert_eq!(text.contains("block0("), cranelift, "CLIF with {backend}: {text}");
         assert_eq!(text.contains("makes no machine code"), backend == "interpreter", "{backend}: {text}");
     }
 }
