@@ -212,7 +212,7 @@ fn a_rows_bits_do_not_depend_on_its_neighbours() {
 fn passes_that_no_row_needs_are_known_to_the_plan() {
     for engine in groups().iter().flat_map(|group| &group.engines) {
         for (text, passes) in [("layer_norm(x)", 3), ("rms_norm(x)", 2), ("softmax(x)", 0)] {
-            let function = engine.compile_with(&program(text), Fusion::Full).unwrap();
+            let function = engine.compile_with(program(text), Fusion::Full).unwrap();
             let signature = Signature::new().with("x", Dtype::F32, &[64, 128]).unwrap();
             let plan = function.explain(&signature).unwrap().plan.to_string();
             assert_eq!(plan.matches("where a row needs it").count(), passes, "{}: {plan}", name(engine));
