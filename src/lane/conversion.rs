@@ -11,7 +11,7 @@
 
 use super::LaneOp;
 use super::builder::{LaneBuilder, renumber};
-use super::pass::Pass;
+use super::pass::{Operand, Pass};
 use super::program::{Instruction, OperandId, Shift, Value};
 use crate::array::{ComputeDtype, Dtype};
 
@@ -55,7 +55,12 @@ impl Format {
 
 /// The pass with every conversion written as lane ops, but for dtypes that are `native` to a backend.
 pub fn expand_conversions(pass: &Pass, native: impl Fn(Dtype) -> bool) -> Option<Pass> {
-    let expands = |operand: OperandId| !pass.is_plain(operand) && !native(pass.operands[operand.index()].dtype);
+    expand_operands(pass, |operand| native(operand.dtype))
+}
+
+/// The pass with every conversion written as lane ops, but for those of operands that are `native` to a backend. `None` if that is all.
+pub fn expand_operands(pass: &Pass, native: impl Fn(&Operand) -> bool) -> Option<Pass> {
+    let expands = |operand: OperandId| !pass.is_plain(operand) && !native(&pass.operands[operand.index()]);
     let concerned = pass.program.instructions.iter().any(|instruction| match instruction {
         Instruction::Load { operand } | Instruction::Store { operand, .. } => expands(*operand),
         _ => false,

@@ -9,6 +9,8 @@ use super::target::Target;
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     bytes: Vec<u8>,
+    /// The shuffle that takes so many low bytes of each lane, where it is needed, and its place.
+    shuffles: Vec<(usize, u32)>,
 }
 
 impl Pool {
@@ -31,6 +33,23 @@ impl Pool {
         self.bytes.resize(self.bytes.len() + width, 0xff);
         self.bytes.resize(self.bytes.len() + width, 0);
         offset + width as u32
+    }
+
+    /// Adds the pattern of an AVX2 shuffle that puts the low `size` bytes of each lane side by side, in each half of a register. Says where.
+    pub(super) fn low_bytes(&mut self, lane: usize, size: usize) -> u32 {
+        const HALF: usize = 16;
+        /// Makes a byte zero.
+        const NOTHING: u8 = 0x80;
+        if let Some((_, offset)) = self.shuffles.iter().find(|(known, _)| *known == size) {
+            return *offset;
+        }
+        let offset = self.align(2 * HALF);
+        for _ in 0..2 {
+            let taken = (0..HALF).filter(|byte| byte % lane < size).map(|byte| byte as u8);
+            self.bytes.extend(taken.chain(std::iter::repeat(NOTHING)).take(HALF));
+        }
+        self.shuffles.push((size, offset));
+        offset
     }
 
     fn align(&mut self, alignment: usize) -> u32 {

@@ -46,6 +46,8 @@ pub(super) struct Emitter {
     /// Slot of the number of elements the tail still has; AVX-512 only has it if `counts_tail`.
     pub(super) tail_count: i32,
     pub(super) counts_tail: bool,
+    /// Slot of a vector that narrow elements go through one by one.
+    pub(super) staging: i32,
     /// Vector registers that single nodes may use as they like.
     pub(super) scratch: [u8; 3],
 }

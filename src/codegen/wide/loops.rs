@@ -29,7 +29,7 @@ use super::registers::{COUNT, CYCLIC_INDEX, END, INDEX, LIMIT, POINTERS, SCRATCH
 use super::schedule::{Shape, shape};
 use super::select::select;
 use super::target::{Simd, Target, mask};
-use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout, OperandArgument, Pass, Role};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout, Operand, OperandArgument, Pass, Role};
 use iced_x86::{Code, Register};
 
 /// Machine code that is not in executable memory yet.
@@ -67,7 +67,9 @@ pub(super) fn compile(pass: &Pass, target: Target) -> Result<Compiled, String> {
     let first_scratch = u8::from(!target.masks);
     let reserved = if scratch { usize::from(first_scratch) + 3 } else { 0 };
     let shape = shape(&selection, target, reserved);
-    let all_alike = pass.operands.iter().all(|operand| operand.dtype.size() == target.dtype.size());
+    let narrow = |operand: &Operand| operand.dtype.size() < target.dtype.size();
+    let narrow_strides = pass.operands.iter().any(|operand| narrow(operand) && operand.layout == Layout::Strided);
+    let all_alike = !pass.operands.iter().any(narrow);
     let emitter = Emitter {
         target,
         assembler: Assembler::new(),
@@ -81,7 +83,8 @@ pub(super) fn compile(pass: &Pass, target: Target) -> Result<Compiled, String> {
         streaming: None,
         fetched: Vec::new(),
         tail_count: 0,
-        counts_tail: !target.masks,
+        counts_tail: !target.masks || narrow_strides,
+        staging: 0,
         scratch: [first_scratch, first_scratch + 1, first_scratch + 2],
     };
     Function { pass, selection, shape, emitter, saved_stack: 0, arguments: 0, spans: 0, tail_bytes: 0 }.write()
@@ -122,9 +125,7 @@ impl Function<'_> {
         if unit > 1 {
             self.emitter.assembler.emit(Code::Shl_rm64_imm8, [END.into(), (unit.trailing_zeros() as u8).into()]);
         }
-        let step = self.step();
-        let limit = Address::at(END, -step);
-        self.emitter.assembler.emit(Code::Lea_r64_m, [LIMIT.into(), limit.into()]);
+        self.set_limit();
         self.load_pinned_constants();
         if self.emitter.blocks.is_some() {
             self.emitter.assembler.load(COUNT, slot_address(self.spans));
@@ -144,6 +145,11 @@ impl Function<'_> {
     /// How far the index advances in one iteration of the main loop.
     fn step(&self) -> i32 {
         self.shape.copies as i32 * self.vector_units()
+    }
+
+    fn set_limit(&mut self) {
+        let limit = Address::at(END, -self.step());
+        self.emitter.assembler.load_address(LIMIT, limit);
     }
 
     /// How far the index is from one vector of lanes to the next.
@@ -180,11 +186,14 @@ impl Function<'_> {
             };
             self.emitter.operands.push(place);
         }
-        let width = self.emitter.target.vector_bytes();
+        let (width, size) = (self.emitter.target.vector_bytes(), self.emitter.target.dtype.size());
         for place in &mut self.emitter.operands {
-            if place.layout == Layout::Strided {
+            if place.layout == Layout::Strided && place.size == size {
                 place.offsets = frame.slot(width, width);
             }
+        }
+        if self.emitter.unit < size {
+            self.emitter.staging = frame.slot(width, width);
         }
     }
 
@@ -476,6 +485,10 @@ impl Function<'_> {
         // The registers of the accumulators are free again, but nobody needs them.
         let free = if target.masks { self.shape.free } else { self.shape.free & !(1 << TAIL_VECTOR) };
         self.emitter.sequence(Mode::Tail, body, *body_locals, 1, free);
+        if !target.masks && self.emitter.unit < target.dtype.size() {
+            // Narrow elements went through its register.
+            self.set_limit();
+        }
         let assembler = &mut self.emitter.assembler;
         match whole {
             Some(whole) => {

@@ -6,7 +6,7 @@ use iced_x86::Register;
 pub(super) const INDEX: Register = Register::RAX;
 /// The whole span, in the same units.
 pub(super) const END: Register = Register::RSI;
-/// The last index at which the main loop may start.
+/// The last index at which the main loop may start. Masked bodies may use the register: what it holds is made from [`END`].
 pub(super) const LIMIT: Register = Register::RDI;
 /// Scratch.
 pub(super) const SCRATCH: Register = Register::R11;
