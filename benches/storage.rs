@@ -92,7 +92,10 @@ fn numbers(engine: &Engine, dtype: Dtype, shape: &[usize]) -> Vec<u8> {
 }
 
 fn table(engine: &Engine, title: &str, kernels: &[Kernel], shapes: &[&[usize]]) {
-    println!("\n## {title}, {}: ns per element in float32, and how many times longer others take\n", engine.backend_name());
+    println!(
+        "\n## {title}, {}: ns per element in float32, and how many times longer others take\n",
+        engine.backend_name()
+    );
     let names: Vec<&str> = DTYPES.iter().map(|dtype| dtype.name()).collect();
     println!("| kernel | shape | {} |", names.join(" | "));
     println!("| --- | --- |{}", " --- |".repeat(names.len()));

@@ -4,13 +4,16 @@
 //! vector. Entries of the machine's own (the window of tail masks) are bytes as they are.
 
 use super::target::Target;
+use std::ops::Range;
 
 /// The pool of one function.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     bytes: Vec<u8>,
-    /// The shuffle that takes so many low bytes of each lane, where it is needed, and its place.
-    shuffles: Vec<(usize, u32)>,
+    /// The shuffles that are there, by the bytes of each lane that they take, and their places.
+    shuffles: Vec<(Range<usize>, u32)>,
+    /// The place of the order of [`Pool::first_halves`].
+    first_halves: Option<u32>,
 }
 
 impl Pool {
@@ -35,20 +38,32 @@ impl Pool {
         offset + width as u32
     }
 
-    /// Adds the pattern of an AVX2 shuffle that puts the low `size` bytes of each lane side by side, in each half of a register. Says where.
-    pub(super) fn low_bytes(&mut self, lane: usize, size: usize) -> u32 {
-        const HALF: usize = 16;
+    /// Adds the pattern of a shuffle, `width` bytes long, that puts some bytes of each lane side by side, in each 16 bytes of a register.
+    /// Says where.
+    pub(super) fn shuffle(&mut self, width: usize, lane: usize, taken: Range<usize>) -> u32 {
+        const PART: usize = 16;
         /// Makes a byte zero.
         const NOTHING: u8 = 0x80;
-        if let Some((_, offset)) = self.shuffles.iter().find(|(known, _)| *known == size) {
+        if let Some((_, offset)) = self.shuffles.iter().find(|(known, _)| *known == taken) {
             return *offset;
         }
-        let offset = self.align(2 * HALF);
-        for _ in 0..2 {
-            let taken = (0..HALF).filter(|byte| byte % lane < size).map(|byte| byte as u8);
-            self.bytes.extend(taken.chain(std::iter::repeat(NOTHING)).take(HALF));
+        let offset = self.align(width);
+        for _ in 0..width / PART {
+            let bytes = (0..PART).filter(|byte| taken.contains(&(byte % lane))).map(|byte| byte as u8);
+            self.bytes.extend(bytes.chain(std::iter::repeat(NOTHING)).take(PART));
         }
-        self.shuffles.push((size, offset));
+        self.shuffles.push((taken, offset));
+        offset
+    }
+
+    /// Adds the order that puts the first halves of a register's quarters side by side. Says where.
+    pub(super) fn first_halves(&mut self) -> u32 {
+        if let Some(offset) = self.first_halves {
+            return offset;
+        }
+        let offset = self.align(64);
+        self.bytes.extend([0u64, 2, 4, 6, 0, 0, 0, 0].into_iter().flat_map(u64::to_le_bytes));
+        self.first_halves = Some(offset);
         offset
     }
 

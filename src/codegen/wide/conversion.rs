@@ -37,6 +37,8 @@ pub(super) enum Storing {
     Whole,
     /// The low bits of integers.
     Truncated,
+    /// The upper half of each lane, of two bytes.
+    UpperHalf,
     /// float16 from float32.
     ToHalf,
     /// float32 from float64.
@@ -143,7 +145,7 @@ impl Storing {
             (Storing::Truncated, true, ComputeDtype::F64, _) => Some(Code::EVEX_Vpmovqd_ymmm256_k1z_zmm),
             (Storing::ToHalf, true, ..) => Some(Code::EVEX_Vcvtps2ph_ymmm256_k1z_zmm_imm8_sae),
             (Storing::ToHalf, false, ..) => Some(Code::VEX_Vcvtps2ph_xmmm128_ymm_imm8),
-            (Storing::Truncated, false, ..) | (Storing::ToSingle | Storing::Whole, ..) => None,
+            (Storing::Truncated, false, ..) | (Storing::UpperHalf | Storing::ToSingle | Storing::Whole, ..) => None,
         }
     }
 }

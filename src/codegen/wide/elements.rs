@@ -95,7 +95,10 @@ impl Run<'_> {
             match self.mode {
                 Mode::Tail if target.masks => {
                     let from = narrow(32, number).into();
-                    let code = Code::EVEX_Vmovups_ymmm256_k1z_ymm;
+                    let code = match place.size {
+                        2 => Code::EVEX_Vmovdqu16_ymmm256_k1z_ymm,
+                        _ => Code::EVEX_Vmovups_ymmm256_k1z_ymm,
+                    };
                     self.emitter.assembler.emit_masked(code, [address.into(), from], mask(TAIL_MASK), false);
                 }
                 Mode::Tail => self.put_tail(place.size, number, address),
@@ -126,17 +129,36 @@ impl Run<'_> {
             let code =
                 if target.masks { Code::EVEX_Vcvtpd2ps_ymm_k1z_zmmm512b64_er } else { Code::VEX_Vcvtpd2ps_xmm_ymmm256 };
             self.emitter.assembler.emit(code, [to, source]);
+        } else if storing == Storing::UpperHalf && target.masks {
+            self.upper_halves(number, source);
         } else {
-            self.truncate(number, size, source);
+            let first = if storing == Storing::UpperHalf { target.dtype.size() - size } else { 0 };
+            self.truncate(number, size, first, source);
         }
         number
     }
 
-    /// AVX2: the low bytes of each lane, side by side in each half of a register, and the halves side by side.
-    fn truncate(&mut self, number: u8, size: usize, source: Operand) {
+    /// AVX-512: the upper halves of lanes side by side in each quarter of a register, and then all.
+    fn upper_halves(&mut self, number: u8, source: Operand) {
+        let lane = self.emitter.target.dtype.size();
+        let pattern = self.emitter.pool.shuffle(64, lane, lane / 2..lane);
+        let quarters = self.emitter.pool.first_halves();
+        let to = self.emitter.vector(number);
+        let assembler = &mut self.emitter.assembler;
+        assembler.emit(Code::EVEX_Vpshufb_zmm_k1z_zmm_zmmm512, [to, source, Address::pool(pattern).into()]);
+        let order = self.take(Class::Vector);
+        let order_at = self.emitter.vector(order);
+        let assembler = &mut self.emitter.assembler;
+        assembler.emit(Code::EVEX_Vmovups_zmm_k1z_zmmm512, [order_at, Address::pool(quarters).into()]);
+        assembler.emit(Code::EVEX_Vpermq_zmm_k1z_zmm_zmmm512b64, [to, order_at, to]);
+        self.allocator.release(Class::Vector, order);
+    }
+
+    /// AVX2: bytes of each lane from the `first` on, side by side in each half of a register, and the halves side by side.
+    fn truncate(&mut self, number: u8, size: usize, first: usize, source: Operand) {
         let lane = self.emitter.target.dtype.size();
         let lanes_of_half = 16 / lane;
-        let pattern = self.emitter.pool.low_bytes(lane, size);
+        let pattern = self.emitter.pool.shuffle(32, lane, first..first + size);
         let [whole, low] = [32, 16].map(|bytes| Operand::from(narrow(bytes, number)));
         self.emitter.assembler.emit(Code::VEX_Vpshufb_ymm_ymm_ymmm256, [whole, source, Address::pool(pattern).into()]);
         let code = match lanes_of_half * size {

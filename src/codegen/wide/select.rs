@@ -61,6 +61,20 @@ fn load_of(instruction: &Instruction) -> Option<(usize, bool)> {
     }
 }
 
+/// The values that are the upper half of a float32 lane, for a store of two bytes and nobody else: the store takes it from where it is.
+fn halved(pass: &Pass, readers: &[u32], uniform: &[bool]) -> Vec<bool> {
+    let mut halved = vec![false; readers.len()];
+    for instruction in &pass.program.instructions {
+        if let Instruction::StoreBits { operand, value } = instruction
+            && let Instruction::Shift { direction: Shift::Right, count: 16, .. } = pass.program.instruction(*value)
+        {
+            let fits = pass.program.dtype == ComputeDtype::F32 && pass.operands[operand.index()].dtype.size() == 2;
+            halved[value.index()] = fits && readers[value.index()] == 1 && !uniform[value.index()];
+        }
+    }
+    halved
+}
+
 struct Selector<'pass> {
     pass: &'pass Pass,
     target: Target,
@@ -68,6 +82,8 @@ struct Selector<'pass> {
     /// How many live instructions read each value; stores and accumulations count as live.
     readers: Vec<u32>,
     patterns: Vec<Pattern>,
+    /// Values that stores take out of others.
+    halved: Vec<bool>,
     places: Vec<Place>,
     /// For each operand the value of its load, and of the load of its bits.
     loaded: Vec<[Option<ValueId>; 2]>,
@@ -100,7 +116,9 @@ impl<'pass> Selector<'pass> {
         } else {
             vec![Pattern::None; instructions.len()]
         };
+        let halved = halved(pass, &readers, &uniform);
         Selector {
+            halved,
             pass,
             target,
             uniform,
@@ -171,6 +189,7 @@ impl<'pass> Selector<'pass> {
             Pattern::Merge(simd) => return self.merge(instruction, simd),
         }
         match *instruction {
+            Instruction::Shift { .. } if self.halved[index] => Place::Nowhere,
             Instruction::Constant { kind: LaneKind::Mask, bits } if self.target.masks => Place::ConstantMask(bits != 0),
             Instruction::Constant { bits, .. } => Place::Constant(bits),
             Instruction::Load { operand } | Instruction::LoadBits { operand } if self.uniform[index] => {
@@ -380,8 +399,14 @@ impl<'pass> Selector<'pass> {
                 self.push_effect(false, Action::Store { operand: operand.index(), storing }, value);
             }
             Instruction::StoreBits { operand, value } => {
-                let value = self.read(false, value.index());
-                let storing = conversion::storing_bits(self.target, self.pass.operands[operand.index()].dtype);
+                let dtype = self.pass.operands[operand.index()].dtype;
+                let (storing, value) = match self.pass.program.instruction(value) {
+                    Instruction::Shift { value: whole, .. } if self.halved[value.index()] => {
+                        (Storing::UpperHalf, whole.index())
+                    }
+                    _ => (conversion::storing_bits(self.target, dtype), value.index()),
+                };
+                let value = self.read(false, value);
                 self.push_effect(false, Action::Store { operand: operand.index(), storing }, value);
             }
             Instruction::Accumulate { operand, combine, value } => {
