@@ -1,6 +1,6 @@
 //! How elements become lanes, and lanes elements: what each dtype has instructions for at each level.
 //!
-//! A load is one instruction that widens, from memory, and at most one operation on lanes behind it; a store is some operations on lanes
+//! A load is one instruction that widens, from memory (two for bfloat16), and at most one operation on lanes behind it; a store is some operations on lanes
 //! and one of few ways to narrow a vector. What has neither here is written as lane ops before selection
 //! ([`crate::lane::expand_operands`]), and only the bits of its elements are moved. All of it means what
 //! [`crate::array::Dtype`] says, bit for bit.
@@ -22,6 +22,8 @@ pub(super) enum Loading {
     ZeroExtended,
     /// Integers with their signs above.
     SignExtended,
+    /// float32 from bfloat16, their upper halves; an instruction more shifts them there.
+    FromUpperHalf,
     /// float32 from float16.
     FromHalf,
     /// float64 from float32.
@@ -61,6 +63,7 @@ pub(super) fn loading(target: Target, dtype: Dtype) -> Option<(Loading, Option<S
     match (target.dtype, dtype) {
         (lane, dtype) if dtype == lane.storage() => Some((Loading::Whole, None)),
         (ComputeDtype::F32, Dtype::F16) => target.half.then_some((Loading::FromHalf, None)),
+        (ComputeDtype::F32, Dtype::Bf16) => Some((Loading::FromUpperHalf, None)),
         (ComputeDtype::F32, Dtype::I8 | Dtype::I16) => Some((Loading::SignExtended, Some(Simd::FromInteger))),
         (ComputeDtype::F32, Dtype::U8 | Dtype::U16) => Some((Loading::ZeroExtended, Some(Simd::FromInteger))),
         (ComputeDtype::F32, Dtype::I32) => Some((Loading::Whole, Some(Simd::FromInteger))),
@@ -109,7 +112,7 @@ impl Loading {
             (Loading::ZeroExtended, ComputeDtype::F32, 1) => {
                 [Code::VEX_Vpmovzxbd_ymm_xmmm64, Code::EVEX_Vpmovzxbd_zmm_k1z_xmmm128]
             }
-            (Loading::ZeroExtended, ComputeDtype::F32, _) => {
+            (Loading::FromUpperHalf, ..) | (Loading::ZeroExtended, ComputeDtype::F32, _) => {
                 [Code::VEX_Vpmovzxwd_ymm_xmmm128, Code::EVEX_Vpmovzxwd_zmm_k1z_ymmm256]
             }
             (Loading::ZeroExtended, ComputeDtype::F64, 1) => {

@@ -25,6 +25,11 @@ impl Run<'_> {
         let number = self.take(Class::Vector);
         let to = self.emitter.vector(number);
         let code = loading.code(target, place.size);
+        if self.in_pairs() {
+            self.load_of_pair(operand, number, copy);
+            self.settle(result, number);
+            return;
+        }
         if place.layout == Layout::Strided {
             self.clear_staging(number);
             self.gather_elements(operand);
@@ -43,6 +48,7 @@ impl Run<'_> {
                 _ => self.emitter.assembler.emit(code, [to, address.into()]),
             }
         }
+        self.shift_up(loading, to);
         self.settle(result, number);
     }
 
@@ -66,17 +72,39 @@ impl Run<'_> {
         let assembler = &mut self.emitter.assembler;
         assembler.emit(repeat, [repeated, Address::at(pointer, 0).into()]);
         assembler.emit(loading.code(target, size), [to, elements]);
+        self.shift_up(loading, to);
         self.settle(result, number);
     }
 
-    /// Stores lanes as elements of an operand.
-    pub(super) fn store_elements(&mut self, operand: usize, storing: Storing, source: Operand, copy: usize) {
+    fn shift_up(&mut self, loading: Loading, lanes: Operand) {
+        if loading == Loading::FromUpperHalf {
+            let code = self.emitter.target.code(Simd::ShiftLeft);
+            self.emitter.assembler.emit(code, [lanes, lanes, 16.into()]);
+        }
+    }
+
+    /// Stores lanes as elements of an operand. `next` is the vector of the next body, if this is the first of a pair.
+    pub(super) fn store_elements(
+        &mut self,
+        operand: usize,
+        storing: Storing,
+        source: Operand,
+        next: Option<Dense>,
+        copy: usize,
+    ) {
         let target = self.emitter.target;
         let place = self.emitter.operands[operand];
         let bytes = self.emitter.operand_bytes(operand);
         let past_caches = self.mode == Mode::Main && self.emitter.streaming == Some(operand) && bytes >= 16;
         let contiguous = place.layout != Layout::Strided;
         let masked = self.mode == Mode::Tail && target.masks && contiguous;
+        if self.in_pairs() {
+            // The even body has stored both.
+            if let Some(next) = next {
+                self.store_pair(operand, source, next, copy);
+            }
+            return;
+        }
         let direct = storing.code(target, place.size);
         let is_direct = contiguous && !past_caches && (masked || self.mode == Mode::Main);
         if let Some(code) = direct.filter(|_| is_direct) {

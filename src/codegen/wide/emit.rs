@@ -106,7 +106,11 @@ impl Run<'_> {
                 match (storing, self.emitter.operands[operand].layout) {
                     (Storing::Whole, Layout::Strided) => self.store_strided(operand, source),
                     (Storing::Whole, _) => self.store_contiguous(operand, source, copy),
-                    _ => self.store_elements(operand, storing, source, copy),
+                    _ => {
+                        let is_first = copy.is_multiple_of(2) && copy + 1 < self.copies;
+                        let next = is_first.then(|| self.allocator.dense(node.arguments[0], copy + 1));
+                        self.store_elements(operand, storing, source, next, copy);
+                    }
                 }
                 self.finish(read);
             }

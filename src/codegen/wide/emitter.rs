@@ -46,6 +46,10 @@ pub(super) struct Emitter {
     /// Slot of the number of elements the tail still has; AVX-512 only has it if `counts_tail`.
     pub(super) tail_count: i32,
     pub(super) counts_tail: bool,
+    /// Whether bodies of the main loop share vectors of memory, two each ([`super::pairs`]).
+    pub(super) pairs: bool,
+    /// The place in the pool of the mask of upper halves, once it is there.
+    pub(super) upper_half: Option<u32>,
     /// Slot of a vector that narrow elements go through one by one.
     pub(super) staging: i32,
     /// Vector registers that single nodes may use as they like.

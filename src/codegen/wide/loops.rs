@@ -24,6 +24,7 @@ use super::emitter::{Emitter, Mode};
 use super::frame::{FRAME, Frame, STACK_LIMIT, slot_address};
 use super::machine::{Class, Resident, Selection};
 use super::order;
+use super::pairs;
 use super::places::{AccumulatorPlace, Blocks, Destination, Fetched, OperandPlace, Pointer};
 use super::registers::{COUNT, CYCLIC_INDEX, END, INDEX, LIMIT, POINTERS, SCRATCH, TAIL_MASK, TAIL_VECTOR};
 use super::schedule::{Shape, shape};
@@ -66,7 +67,11 @@ pub(super) fn compile(pass: &Pass, target: Target) -> Result<Compiled, String> {
     // AVX2 keeps the mask of the tail in the lowest vector register.
     let first_scratch = u8::from(!target.masks);
     let reserved = if scratch { usize::from(first_scratch) + 3 } else { 0 };
-    let shape = shape(&selection, target, reserved);
+    let mut shape = shape(&selection, target, reserved);
+    let pairs = pairs::fit(pass, &selection);
+    if pairs {
+        shape.copies = shape.copies.max(2);
+    }
     let narrow = |operand: &Operand| operand.dtype.size() < target.dtype.size();
     let narrow_strides = pass.operands.iter().any(|operand| narrow(operand) && operand.layout == Layout::Strided);
     let all_alike = !pass.operands.iter().any(narrow);
@@ -84,6 +89,8 @@ pub(super) fn compile(pass: &Pass, target: Target) -> Result<Compiled, String> {
         fetched: Vec::new(),
         tail_count: 0,
         counts_tail: !target.masks || narrow_strides,
+        pairs,
+        upper_half: None,
         staging: 0,
         scratch: [first_scratch, first_scratch + 1, first_scratch + 2],
     };

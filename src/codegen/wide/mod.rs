@@ -8,7 +8,7 @@
 //!   operation where AVX-512 has it ([`patterns`]);
 //! - [`order`]: where a body is several chains, they are woven together;
 //! - [`schedule`]: how many bodies the main loop interleaves, which constants keep a register;
-//! - [`emit`], [`contiguous`], [`strided`], [`elements`], [`reduce`], [`block`]: operations become instructions, written by an [`emitter`],
+//! - [`emit`], [`contiguous`], [`strided`], [`elements`], [`pairs`], [`reduce`], [`block`]: operations become instructions, written by an [`emitter`],
 //!   registers being given out by [`allocate`], with slots of the [`frame`] for what has none ([`registers`] and [`places`]
 //!   say what is where);
 //! - [`loops`]: the function around: entry, main loop, masked tail, the dimension around, exit;
@@ -30,6 +30,7 @@ mod frame;
 mod loops;
 mod machine;
 mod order;
+mod pairs;
 mod patterns;
 mod places;
 mod reduce;
