@@ -343,23 +343,24 @@ impl Conversion {
             let odd = conversion.right(bits, down);
             let odd = conversion.masked(odd, 1);
             let sum = conversion.builder.int_add(bits, odd);
-            let sum = conversion.plus(sum, half.wrapping_sub(less));
-            conversion.right(sum, down)
+            conversion.plus(sum, half.wrapping_sub(less))
         };
-        if narrow.bias == wide.bias && short_nans {
-            return rounded(self, bits, 0);
+        if narrow.bias == wide.bias {
+            let mut sum = rounded(self, bits, 0);
+            if !short_nans {
+                let is_nan = self.builder.unequal(value, value);
+                let quiet = self.integer((narrow.infinity() | 1 << (narrow.mantissa - 1)) << down);
+                sum = self.select_bits(is_nan, quiet, sum);
+            }
+            return self.right(sum, down);
         }
         let is_nan = self.builder.unequal(value, value);
-        if narrow.bias == wide.bias {
-            let number = rounded(self, bits, 0);
-            let quiet = self.integer(narrow.infinity() | 1 << (narrow.mantissa - 1));
-            return self.select_bits(is_nan, quiet, number);
-        }
         let distance = wide.bias - narrow.bias;
         let sign = self.masked(bits, wide.sign());
         let magnitude = self.masked(bits, wide.sign() - 1);
         let size = self.builder.to_float(magnitude);
         let normal = rounded(self, magnitude, wide.exponent(distance));
+        let normal = self.right(normal, down);
         let grid = wide.exponent(distance + u64::from(down) + 1);
         let grid_float = self.float(grid);
         let subnormal = self.builder.add(size, grid_float);
