@@ -265,6 +265,16 @@ storage_suite!(wide_avx512, wide(Isa::Avx512));
 #[cfg(all(feature = "wide", target_arch = "x86_64"))]
 storage_suite!(wide_avx512_in_parts, wide_in_parts(Isa::Avx512));
 
+#[cfg(all(feature = "wide", target_arch = "x86_64"))]
+#[test]
+fn machines_without_conversions_of_float16_have_them_written_out() {
+    use fuselet::codegen::wide::Wide;
+    if let Ok(backend) = Wide::new(Isa::Avx2).map(Wide::without_f16c) {
+        every_dtype_to_every_other(&backend);
+        random_programs(&backend);
+    }
+}
+
 // ---- whole calls
 
 /// An engine, and what it told of that should not have happened.

@@ -75,6 +75,12 @@ impl Wide {
         Ok(Wide { isa, window: target::window(), half })
     }
 
+    /// The same for a machine that has no instructions between float16 and float32.
+    #[must_use]
+    pub fn without_f16c(self) -> Wide {
+        Wide { half: false, ..self }
+    }
+
     /// The machine code of a pass.
     ///
     /// # Errors
