@@ -11,7 +11,7 @@
 
 use super::LaneOp;
 use super::builder::{LaneBuilder, renumber};
-use super::pass::Pass;
+use super::pass::{Layout, Operand, Pass};
 use super::program::{Instruction, OperandId, Shift, Value};
 use crate::array::{ComputeDtype, Dtype};
 
@@ -55,7 +55,12 @@ impl Format {
 
 /// The pass with every conversion written as lane ops, but for dtypes that are `native` to a backend.
 pub fn expand_conversions(pass: &Pass, native: impl Fn(Dtype) -> bool) -> Option<Pass> {
-    let expands = |operand: OperandId| !pass.is_plain(operand) && !native(pass.operands[operand.index()].dtype);
+    expand_operands(pass, |operand| native(operand.dtype))
+}
+
+/// The pass with every conversion written as lane ops, but for those of operands that are `native` to a backend. `None` if that is all.
+pub fn expand_operands(pass: &Pass, native: impl Fn(&Operand) -> bool) -> Option<Pass> {
+    let expands = |operand: OperandId| !pass.is_plain(operand) && !native(&pass.operands[operand.index()]);
     let concerned = pass.program.instructions.iter().any(|instruction| match instruction {
         Instruction::Load { operand } | Instruction::Store { operand, .. } => expands(*operand),
         _ => false,
@@ -63,9 +68,15 @@ pub fn expand_conversions(pass: &Pass, native: impl Fn(Dtype) -> bool) -> Option
     if !concerned {
         return None;
     }
+    let to_upper_half = |instruction: &Instruction| match instruction {
+        Instruction::Store { operand, .. } => expands(*operand) && pass.operands[operand.index()].dtype == Dtype::Bf16,
+        _ => false,
+    };
+    let rounds_upper_halves = pass.program.instructions.iter().any(to_upper_half);
     // Ops of the program are taken as they are, fused or not.
     let mut conversion = Conversion { builder: LaneBuilder::new(pass.program.dtype, true), lane: pass.program.dtype };
     let mut values: Vec<Value> = Vec::with_capacity(pass.program.instructions.len());
+    let mut short_nans: Vec<bool> = Vec::with_capacity(pass.program.instructions.len());
     for instruction in &pass.program.instructions {
         let dtype = |operand: OperandId| pass.operands[operand.index()].dtype;
         let value = match *instruction {
@@ -74,15 +85,61 @@ pub fn expand_conversions(pass: &Pass, native: impl Fn(Dtype) -> bool) -> Option
                 conversion.load(dtype(operand), bits)
             }
             Instruction::Store { operand, value } if expands(operand) => {
-                let bits = conversion.store(dtype(operand), values[value.index()]);
+                let bits = conversion.store(dtype(operand), values[value.index()], short_nans[value.index()]);
                 conversion.builder.store_bits(operand, bits);
                 bits
+            }
+            // Once a span, to spare each store a look for NaN.
+            Instruction::Load { operand } if rounds_upper_halves && is_uniform_float(pass, operand) => {
+                let loaded = conversion.builder.load(operand);
+                let is_nan = conversion.builder.unequal(loaded, loaded);
+                let nan = conversion.builder.number(f64::NAN);
+                conversion.builder.select(is_nan, nan, loaded)
             }
             _ => conversion.builder.take(renumber(*instruction, &values)),
         };
         values.push(value);
+        if rounds_upper_halves {
+            short_nans.push(has_short_nans(pass, instruction, &short_nans));
+        } else {
+            short_nans.push(false);
+        }
     }
     Some(Pass { name: pass.name.clone(), program: conversion.builder.finish(), operands: pass.operands.clone() })
+}
+
+/// Whether an operand is one element for all lanes, whose NaNs may have any bits.
+fn is_uniform_float(pass: &Pass, operand: OperandId) -> bool {
+    let Operand { dtype, layout, .. } = &pass.operands[operand.index()];
+    *layout == Layout::Broadcast && matches!(dtype, Dtype::F32 | Dtype::F16) && pass.program.dtype == ComputeDtype::F32
+}
+
+/// Whether all NaNs that an instruction may give are zero in the lower half of a float32, so that rounding to the upper half leaves them a
+/// NaN. (One of another kind may be rounded up past its exponent.) The machine's own NaN is, and those of bfloat16 are; arithmetic gives an argument's NaN, made quiet,
+/// or the machine's own; integers are no NaN. `before` says the same of the instructions before.
+fn has_short_nans(pass: &Pass, instruction: &Instruction, before: &[bool]) -> bool {
+    const LOWER_HALF: u64 = 0xffff;
+    if pass.program.dtype != ComputeDtype::F32 {
+        return false;
+    }
+    let all = |arguments: &[Value]| arguments.iter().all(|argument| before[argument.index()]);
+    let any = |arguments: &[Value]| arguments.iter().any(|argument| before[argument.index()]);
+    match instruction {
+        Instruction::Constant { bits, .. } => bits & LOWER_HALF == 0 || !f32::from_bits(*bits as u32).is_nan(),
+        Instruction::Load { operand } => {
+            let dtype = pass.operands[operand.index()].dtype;
+            is_uniform_float(pass, *operand) || !matches!(dtype, Dtype::F32 | Dtype::F16)
+        }
+        // The same bits, looked at as a float.
+        Instruction::Apply { op: LaneOp::And, arguments } => any(&arguments[..2]),
+        Instruction::Apply { op: LaneOp::Select, arguments } => all(&arguments[1..]),
+        Instruction::Apply { op, arguments } => match op {
+            LaneOp::Or | LaneOp::Xor | LaneOp::AndNot | LaneOp::IntAdd | LaneOp::IntSub => false,
+            _ => all(&arguments[..op.arguments().len()]),
+        },
+        Instruction::Shift { direction: Shift::Left, count, .. } => *count >= 16,
+        _ => false,
+    }
 }
 
 /// Writes conversions.
@@ -215,10 +272,11 @@ impl Conversion {
         self.builder.to_float(value)
     }
 
-    /// The bits of the element that a lane is stored as; what is above them is any value.
-    fn store(&mut self, dtype: Dtype, value: Value) -> Value {
+    /// The bits of the element that a lane is stored as; what is above them is any value. NaNs are known to be short, or not
+    /// ([`has_short_nans`]).
+    fn store(&mut self, dtype: Dtype, value: Value, short_nans: bool) -> Value {
         if let Some(narrow) = Format::of(dtype) {
-            return self.narrow(narrow, value);
+            return self.narrow(narrow, value, short_nans);
         }
         let zero = self.builder.number(0.0);
         if dtype == Dtype::Bool {
@@ -276,7 +334,7 @@ impl Conversion {
     }
 
     /// A lane rounded to a narrower format.
-    fn narrow(&mut self, narrow: Format, value: Value) -> Value {
+    fn narrow(&mut self, narrow: Format, value: Value, short_nans: bool) -> Value {
         let wide = self.format();
         let down = wide.mantissa - narrow.mantissa;
         let bits = self.builder.to_bits(value);
@@ -285,20 +343,24 @@ impl Conversion {
             let odd = conversion.right(bits, down);
             let odd = conversion.masked(odd, 1);
             let sum = conversion.builder.int_add(bits, odd);
-            let sum = conversion.plus(sum, half.wrapping_sub(less));
-            conversion.right(sum, down)
+            conversion.plus(sum, half.wrapping_sub(less))
         };
-        let is_nan = self.builder.unequal(value, value);
         if narrow.bias == wide.bias {
-            let number = rounded(self, bits, 0);
-            let quiet = self.integer(narrow.infinity() | 1 << (narrow.mantissa - 1));
-            return self.select_bits(is_nan, quiet, number);
+            let mut sum = rounded(self, bits, 0);
+            if !short_nans {
+                let is_nan = self.builder.unequal(value, value);
+                let quiet = self.integer((narrow.infinity() | 1 << (narrow.mantissa - 1)) << down);
+                sum = self.select_bits(is_nan, quiet, sum);
+            }
+            return self.right(sum, down);
         }
+        let is_nan = self.builder.unequal(value, value);
         let distance = wide.bias - narrow.bias;
         let sign = self.masked(bits, wide.sign());
         let magnitude = self.masked(bits, wide.sign() - 1);
         let size = self.builder.to_float(magnitude);
         let normal = rounded(self, magnitude, wide.exponent(distance));
+        let normal = self.right(normal, down);
         let grid = wide.exponent(distance + u64::from(down) + 1);
         let grid_float = self.float(grid);
         let subnormal = self.builder.add(size, grid_float);

@@ -186,7 +186,7 @@ pub fn random_programs(backend: &dyn Backend) {
         let span = choices.span;
         let lay = |operand: usize| {
             let stride = [2 * size, -size, size + 1][operand % 3];
-            Lay { stride, outer_stride: (size + 1) * 2 * (span as isize + 1), skew: operand }
+            Lay { stride, outer_stride: (size + 1) * 4 * (span as isize + 1), skew: operand }
         };
         let case = Case::new(&pass, span, choices.outer, choices.seed, lay);
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| case.check(backend)))

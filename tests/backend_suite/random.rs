@@ -7,7 +7,7 @@
 
 use super::judge::Writer;
 use super::values::{Random, all_ones, specials};
-use fuselet::array::ComputeDtype;
+use fuselet::array::{ComputeDtype, Dtype};
 use fuselet::lane::{LaneKind, LaneOp, Layout, Pass, ReductionOperator, Shift, Value};
 use proptest::prelude::*;
 
@@ -74,6 +74,14 @@ impl Pool {
 /// The pass of these choices; with fused multiply-adds if `fma`.
 pub fn random_pass(choices: &Choices, fma: bool) -> Pass {
     let dtype = if choices.wide { ComputeDtype::F64 } else { ComputeDtype::F32 };
+    random_pass_of(choices, fma, &[dtype.storage()])
+}
+
+/// The same with operands that store their elements as any of these dtypes.
+pub fn random_pass_of(choices: &Choices, fma: bool, dtypes: &[Dtype]) -> Pass {
+    let dtype = if choices.wide { ComputeDtype::F64 } else { ComputeDtype::F32 };
+    let mut storages = Random(!choices.seed);
+    let mut storage = || dtypes[storages.below(dtypes.len())];
     let mut random = Random(choices.seed);
     let mut writer = Writer::new(dtype);
     let mut pool = Pool { floats: Vec::new(), integers: Vec::new(), masks: Vec::new(), certain: Vec::new() };
@@ -81,8 +89,9 @@ pub fn random_pass(choices: &Choices, fma: bool) -> Pass {
         const LAYOUTS: [Layout; 5] =
             [Layout::Contiguous, Layout::Contiguous, Layout::Broadcast, Layout::Strided, Layout::BlockCyclic];
         let layout = LAYOUTS[random.below(LAYOUTS.len())];
+        writer.storage = storage();
         let value = writer.load(layout);
-        pool.add(LaneKind::Float, value, true);
+        pool.add(LaneKind::Float, value, writer.storage == dtype.storage());
     }
     let some_bits = writer.constant(LaneKind::Int, 0x1234_5678);
     pool.add(LaneKind::Int, some_bits, true);
@@ -93,6 +102,7 @@ pub fn random_pass(choices: &Choices, fma: bool) -> Pass {
     }
     for sink in 0..1 + random.below(3) {
         let value = if sink == 0 { *pool.floats.last().unwrap() } else { pool.pick(LaneKind::Float, &mut random) };
+        writer.storage = storage();
         match random.below(7) {
             0 => writer.accumulate(
                 [ReductionOperator::Sum, ReductionOperator::Max, ReductionOperator::Min][random.below(3)],

@@ -12,6 +12,8 @@ use iced_x86::{Code, Encoder, IcedError, Instruction, OpKind, Register};
 pub(super) struct Address {
     base: Register,
     index: Register,
+    /// What the index is multiplied by: 1, 2, 4 or 8.
+    scale: u32,
     displacement: i32,
     /// One element, repeated in every lane (AVX-512 only).
     broadcast: bool,
@@ -22,12 +24,17 @@ pub(super) struct Address {
 impl Address {
     /// `[base + displacement]`.
     pub(super) fn at(base: Register, displacement: i32) -> Address {
-        Address { base, index: Register::None, displacement, broadcast: false, in_pool: false }
+        Address { base, index: Register::None, scale: 1, displacement, broadcast: false, in_pool: false }
     }
 
     /// `[base + index + displacement]`; the index may be a vector register.
     pub(super) fn indexed(base: Register, index: Register, displacement: i32) -> Address {
         Address { index, ..Address::at(base, displacement) }
+    }
+
+    /// `[base + index · scale + displacement]`.
+    pub(super) fn scaled(base: Register, index: Register, scale: usize, displacement: i32) -> Address {
+        Address { scale: scale as u32, ..Address::indexed(base, index, displacement) }
     }
 
     /// Bytes of the constant pool.
@@ -155,6 +162,7 @@ impl Assembler {
                     instruction.set_op_kind(place, OpKind::Memory);
                     instruction.set_memory_base(address.base);
                     instruction.set_memory_index(address.index);
+                    instruction.set_memory_index_scale(address.scale);
                     instruction.set_is_broadcast(address.broadcast);
                     if address.in_pool {
                         // Any target the encoder can reach; patched at the end.
@@ -231,6 +239,11 @@ impl Assembler {
     /// `register ← address`.
     pub(super) fn load(&mut self, register: Register, address: Address) {
         self.emit(Code::Mov_r64_rm64, [register.into(), address.into()]);
+    }
+
+    /// `register ←` where the address is.
+    pub(super) fn load_address(&mut self, register: Register, address: Address) {
+        self.emit(Code::Lea_r64_m, [register.into(), address.into()]);
     }
 
     /// `address ← register`.

@@ -4,11 +4,16 @@
 //! vector. Entries of the machine's own (the window of tail masks) are bytes as they are.
 
 use super::target::Target;
+use std::ops::Range;
 
 /// The pool of one function.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     bytes: Vec<u8>,
+    /// The shuffles that are there, by the bytes of each lane that they take, and their places.
+    shuffles: Vec<(Range<usize>, u32)>,
+    /// The place of the order of [`Pool::first_halves`].
+    first_halves: Option<u32>,
 }
 
 impl Pool {
@@ -31,6 +36,35 @@ impl Pool {
         self.bytes.resize(self.bytes.len() + width, 0xff);
         self.bytes.resize(self.bytes.len() + width, 0);
         offset + width as u32
+    }
+
+    /// Adds the pattern of a shuffle, `width` bytes long, that puts some bytes of each lane side by side, in each 16 bytes of a register.
+    /// Says where.
+    pub(super) fn shuffle(&mut self, width: usize, lane: usize, taken: Range<usize>) -> u32 {
+        const PART: usize = 16;
+        /// Makes a byte zero.
+        const NOTHING: u8 = 0x80;
+        if let Some((_, offset)) = self.shuffles.iter().find(|(known, _)| *known == taken) {
+            return *offset;
+        }
+        let offset = self.align(width);
+        for _ in 0..width / PART {
+            let bytes = (0..PART).filter(|byte| taken.contains(&(byte % lane))).map(|byte| byte as u8);
+            self.bytes.extend(bytes.chain(std::iter::repeat(NOTHING)).take(PART));
+        }
+        self.shuffles.push((taken, offset));
+        offset
+    }
+
+    /// Adds the order that puts the first halves of a register's quarters side by side. Says where.
+    pub(super) fn first_halves(&mut self) -> u32 {
+        if let Some(offset) = self.first_halves {
+            return offset;
+        }
+        let offset = self.align(64);
+        self.bytes.extend([0u64, 2, 4, 6, 0, 0, 0, 0].into_iter().flat_map(u64::to_le_bytes));
+        self.first_halves = Some(offset);
+        offset
     }
 
     fn align(&mut self, alignment: usize) -> u32 {

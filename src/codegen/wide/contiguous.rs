@@ -11,7 +11,7 @@ use super::places::{Fetched, Pointer};
 use super::registers::{CYCLIC_INDEX, INDEX, TAIL_MASK, TAIL_VECTOR};
 use super::target::{Simd, mask};
 use crate::array::ComputeDtype;
-use crate::lane::{CYCLE, Layout};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout};
 use iced_x86::Code;
 
 /// Bytes that one prefetch fetches.
@@ -21,7 +21,7 @@ impl Emitter {
     /// Has [`CYCLIC_INDEX`] follow the index, if an operand is cyclic.
     pub(super) fn follow_index(&mut self) {
         if self.operands.iter().any(|place| place.layout == Layout::BlockCyclic) {
-            let groups = -(self.group_bytes() as i32);
+            let groups = -((ACCUMULATOR_LANES * self.unit) as i32);
             self.assembler.copy(CYCLIC_INDEX, INDEX);
             self.assembler.with_number(Code::And_rm64_imm32, CYCLIC_INDEX, groups);
             self.assembler.multiply(CYCLIC_INDEX, CYCLE as i32 - 1);
@@ -32,8 +32,9 @@ impl Emitter {
     /// Prefetches lines into a second-level cache.
     pub(super) fn fetch(&mut self, lines: Fetched, copies: usize) {
         let pointer = self.pointer(lines.operand);
-        for bytes in (0..copies * self.target.vector_bytes()).step_by(CACHE_LINE) {
-            let address = self.cyclic_address(pointer, lines.body * self.group_bytes(), bytes);
+        for bytes in (0..copies * self.operand_bytes(lines.operand)).step_by(CACHE_LINE) {
+            let offset = lines.body * self.group_bytes(lines.operand);
+            let address = self.cyclic_address(lines.operand, pointer, offset, bytes);
             self.assembler.emit(Code::Prefetcht1_m8, [address.into()]);
         }
     }

@@ -5,6 +5,7 @@
 
 use super::allocate::{Allocator, Dense, Home};
 use super::assemble::{Address, Operand};
+use super::conversion::{Loading, Storing};
 use super::emitter::{Emitter, Mode, Run};
 use super::frame::slot_address;
 use super::machine::{Action, Class, FusedForms, Node, ValueId};
@@ -85,22 +86,31 @@ impl Run<'_> {
                 let code = if set { Code::VEX_Kxnorw_kr_kr_kr } else { Code::VEX_Kxorw_kr_kr_kr };
                 self.write(result, read, |run, to| run.emitter.assembler.emit(code, [to, to, to]));
             }
-            Action::Load { operand } => match self.emitter.operands[operand].layout {
-                Layout::Strided => self.load_strided(operand, result),
-                _ => self.load_contiguous(operand, result, copy),
+            Action::Load { operand, loading } => match (loading, self.emitter.operands[operand].layout) {
+                (Loading::Whole, Layout::Strided) => self.load_strided(operand, result),
+                (Loading::Whole, _) => self.load_contiguous(operand, result, copy),
+                _ => self.load_elements(operand, loading, result, copy),
             },
-            Action::LoadBroadcast { operand } => {
+            Action::LoadBroadcast { operand, loading } if loading != Loading::Whole => {
+                self.load_element_broadcast(operand, loading, result);
+            }
+            Action::LoadBroadcast { operand, .. } => {
                 let pointer = self.emitter.pointer(operand);
                 self.write(result, read, |run, to| {
                     let code = run.emitter.target.code(Simd::Broadcast);
                     run.emitter.assembler.emit(code, [to, Address::at(pointer, 0).into()]);
                 });
             }
-            Action::Store { operand } => {
+            Action::Store { operand, storing } => {
                 let source = self.in_register(a);
-                match self.emitter.operands[operand].layout {
-                    Layout::Strided => self.store_strided(operand, source),
-                    _ => self.store_contiguous(operand, source, copy),
+                match (storing, self.emitter.operands[operand].layout) {
+                    (Storing::Whole, Layout::Strided) => self.store_strided(operand, source),
+                    (Storing::Whole, _) => self.store_contiguous(operand, source, copy),
+                    _ => {
+                        let is_first = copy.is_multiple_of(2) && copy + 1 < self.copies;
+                        let next = is_first.then(|| self.allocator.dense(node.arguments[0], copy + 1));
+                        self.store_elements(operand, storing, source, next, copy);
+                    }
                 }
                 self.finish(read);
             }

@@ -33,6 +33,8 @@ pub(super) struct Emitter {
     pub(super) frame: Frame,
     pub(super) pool: Pool,
     pub(super) operands: Vec<OperandPlace>,
+    /// What the index counts for an element: its bytes where that is the same for all operands, else 1.
+    pub(super) unit: usize,
     pub(super) residents: Vec<ResidentPlace>,
     pub(super) accumulators: Vec<AccumulatorPlace>,
     /// Where vectors of many spans are collected, if that is done.
@@ -41,8 +43,15 @@ pub(super) struct Emitter {
     pub(super) streaming: Option<usize>,
     /// What the main loop fetches ahead.
     pub(super) fetched: Vec<Fetched>,
-    /// Slot of the number of elements the tail still has.
+    /// Slot of the number of elements the tail still has; AVX-512 only has it if `counts_tail`.
     pub(super) tail_count: i32,
+    pub(super) counts_tail: bool,
+    /// Whether bodies of the main loop share vectors of memory, two each ([`super::pairs`]).
+    pub(super) pairs: bool,
+    /// The place in the pool of the mask of upper halves, once it is there.
+    pub(super) upper_half: Option<u32>,
+    /// Slot of a vector that narrow elements go through one by one.
+    pub(super) staging: i32,
     /// Vector registers that single nodes may use as they like.
     pub(super) scratch: [u8; 3],
 }
@@ -76,16 +85,26 @@ impl Emitter {
         }
     }
 
+    /// What the index is multiplied by, in addresses of an operand.
+    pub(super) fn scale(&self, operand: usize) -> usize {
+        self.operands[operand].size / self.unit
+    }
+
+    /// Bytes of an operand that a vector of lanes comes from or goes to.
+    pub(super) fn operand_bytes(&self, operand: usize) -> usize {
+        self.target.lanes() * self.operands[operand].size
+    }
+
     /// The place in a cyclic operand that is so many bytes of it past the index, `offset` bytes from where that is. (The index is
-    /// a whole number of groups, or all bodies of an iteration stay within one.)
-    pub(super) fn cyclic_address(&self, pointer: Register, offset: usize, bytes: usize) -> Address {
-        let gaps = (CYCLE - 1) * (bytes - bytes % self.group_bytes());
-        Address::indexed(pointer, CYCLIC_INDEX, (offset + bytes + gaps) as i32)
+    /// a whole number of groups, or all bodies of an iteration stay within one.) `pointer` is the operand's.
+    pub(super) fn cyclic_address(&self, operand: usize, pointer: Register, offset: usize, bytes: usize) -> Address {
+        let gaps = (CYCLE - 1) * (bytes - bytes % self.group_bytes(operand));
+        Address::scaled(pointer, CYCLIC_INDEX, self.scale(operand), (offset + bytes + gaps) as i32)
     }
 
     /// Bytes of a group of lanes of a cyclic operand.
-    pub(super) fn group_bytes(&self) -> usize {
-        ACCUMULATOR_LANES * self.target.dtype.size()
+    pub(super) fn group_bytes(&self, operand: usize) -> usize {
+        ACCUMULATOR_LANES * self.operands[operand].size
     }
 }
 
@@ -216,10 +235,10 @@ impl Run<'_> {
 
     pub(super) fn contiguous_address(&mut self, operand: usize, copy: usize) -> Address {
         let pointer = self.emitter.pointer(operand);
-        let bytes = copy * self.emitter.target.vector_bytes();
+        let bytes = copy * self.emitter.operand_bytes(operand);
         match self.emitter.operands[operand].layout {
-            Layout::BlockCyclic => self.emitter.cyclic_address(pointer, 0, bytes),
-            _ => Address::indexed(pointer, INDEX, bytes as i32),
+            Layout::BlockCyclic => self.emitter.cyclic_address(operand, pointer, 0, bytes),
+            _ => Address::scaled(pointer, INDEX, self.emitter.scale(operand), bytes as i32),
         }
     }
 

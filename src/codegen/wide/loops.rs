@@ -9,7 +9,8 @@
 //! exit       vzeroupper, restore
 //! ```
 //!
-//! All contiguous operands share one index, in bytes, cyclic ones another; strided ones have pointers that walk. The tail is a loop, so that
+//! All contiguous operands share one index, cyclic ones another; strided ones have pointers that walk. The index counts bytes if all
+//! operands have elements of one size; else it counts elements, and each operand's addresses scale it. The tail is a loop, so that
 //! the main loop can take any number of vectors at a time without a third copy of the body. A long span whose output is
 //! not aligned starts in the tail too, with the few elements up to alignment.
 //!
@@ -23,12 +24,13 @@ use super::emitter::{Emitter, Mode};
 use super::frame::{FRAME, Frame, STACK_LIMIT, slot_address};
 use super::machine::{Class, Resident, Selection};
 use super::order;
+use super::pairs;
 use super::places::{AccumulatorPlace, Blocks, Destination, Fetched, OperandPlace, Pointer};
 use super::registers::{COUNT, CYCLIC_INDEX, END, INDEX, LIMIT, POINTERS, SCRATCH, TAIL_MASK, TAIL_VECTOR};
 use super::schedule::{Shape, shape};
 use super::select::select;
 use super::target::{Simd, Target, mask};
-use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout, OperandArgument, Pass, Role};
+use crate::lane::{ACCUMULATOR_LANES, CYCLE, Layout, Operand, OperandArgument, Pass, Role};
 use iced_x86::{Code, Register};
 
 /// Machine code that is not in executable memory yet.
@@ -65,19 +67,31 @@ pub(super) fn compile(pass: &Pass, target: Target) -> Result<Compiled, String> {
     // AVX2 keeps the mask of the tail in the lowest vector register.
     let first_scratch = u8::from(!target.masks);
     let reserved = if scratch { usize::from(first_scratch) + 3 } else { 0 };
-    let shape = shape(&selection, target, reserved);
+    let mut shape = shape(&selection, target, reserved);
+    let pairs = pairs::fit(pass, &selection);
+    if pairs {
+        shape.copies = shape.copies.max(2);
+    }
+    let narrow = |operand: &Operand| operand.dtype.size() < target.dtype.size();
+    let narrow_strides = pass.operands.iter().any(|operand| narrow(operand) && operand.layout == Layout::Strided);
+    let all_alike = !pass.operands.iter().any(narrow);
     let emitter = Emitter {
         target,
         assembler: Assembler::new(),
         frame: Frame::new(target),
         pool: Pool::default(),
         operands: Vec::with_capacity(pass.operands.len()),
+        unit: if all_alike { target.dtype.size() } else { 1 },
         residents: Vec::with_capacity(selection.residents.len()),
         accumulators: Vec::new(),
         blocks: None,
         streaming: None,
         fetched: Vec::new(),
         tail_count: 0,
+        counts_tail: !target.masks || narrow_strides,
+        pairs,
+        upper_half: None,
+        staging: 0,
         scratch: [first_scratch, first_scratch + 1, first_scratch + 2],
     };
     Function { pass, selection, shape, emitter, saved_stack: 0, arguments: 0, spans: 0, tail_bytes: 0 }.write()
@@ -88,7 +102,7 @@ struct Function<'pass> {
     selection: Selection,
     shape: Shape,
     emitter: Emitter,
-    /// Slots: the caller's stack pointer, the operands, the spans left, the bytes of the masked body.
+    /// Slots: the caller's stack pointer, the operands, the spans left, how far the masked body goes.
     saved_stack: i32,
     arguments: i32,
     spans: i32,
@@ -105,7 +119,6 @@ struct FramePatches {
 
 impl Function<'_> {
     fn write(mut self) -> Result<Compiled, String> {
-        let size = self.emitter.target.dtype.size();
         self.place_words();
         let patches = self.enter();
         self.read_operands();
@@ -114,11 +127,12 @@ impl Function<'_> {
         let prefetched = (0..self.pass.operands.len()).filter(|at| self.pass.operands[*at].role == Role::Prefetch);
         self.emitter.fetched =
             prefetched.flat_map(|operand| (0..CYCLE).map(move |body| Fetched { operand, body })).collect();
-        // From elements to bytes.
-        self.emitter.assembler.emit(Code::Shl_rm64_imm8, [END.into(), (size.trailing_zeros() as u8).into()]);
-        let step = self.step();
-        let limit = Address::at(END, -step);
-        self.emitter.assembler.emit(Code::Lea_r64_m, [LIMIT.into(), limit.into()]);
+        // From elements to units.
+        let unit = self.emitter.unit;
+        if unit > 1 {
+            self.emitter.assembler.emit(Code::Shl_rm64_imm8, [END.into(), (unit.trailing_zeros() as u8).into()]);
+        }
+        self.set_limit();
         self.load_pinned_constants();
         if self.emitter.blocks.is_some() {
             self.emitter.assembler.load(COUNT, slot_address(self.spans));
@@ -135,9 +149,19 @@ impl Function<'_> {
         self.finish(patches)
     }
 
-    /// Bytes the index advances in one iteration of the main loop.
+    /// How far the index advances in one iteration of the main loop.
     fn step(&self) -> i32 {
-        (self.shape.copies * self.emitter.target.vector_bytes()) as i32
+        self.shape.copies as i32 * self.vector_units()
+    }
+
+    fn set_limit(&mut self) {
+        let limit = Address::at(END, -self.step());
+        self.emitter.assembler.load_address(LIMIT, limit);
+    }
+
+    /// How far the index is from one vector of lanes to the next.
+    fn vector_units(&self) -> i32 {
+        (self.emitter.target.lanes() * self.emitter.unit) as i32
     }
 
     // ---- places
@@ -157,6 +181,7 @@ impl Function<'_> {
             let register = if in_loop { registers.next() } else { None };
             let place = OperandPlace {
                 layout: operand.layout,
+                size: operand.dtype.size(),
                 pointer: match register {
                     Some(register) => Pointer::Register(register),
                     None => Pointer::Slot(frame.word()),
@@ -168,11 +193,14 @@ impl Function<'_> {
             };
             self.emitter.operands.push(place);
         }
-        let width = self.emitter.target.vector_bytes();
+        let (width, size) = (self.emitter.target.vector_bytes(), self.emitter.target.dtype.size());
         for place in &mut self.emitter.operands {
-            if place.layout == Layout::Strided {
+            if place.layout == Layout::Strided && place.size == size {
                 place.offsets = frame.slot(width, width);
             }
+        }
+        if self.emitter.unit < size {
+            self.emitter.staging = frame.slot(width, width);
         }
     }
 
@@ -360,28 +388,33 @@ impl Function<'_> {
         self.pass.operands.iter().position(|operand| operand.role == Role::Write)
     }
 
-    /// Jumps to the masked body with the bytes up to alignment in [`COUNT`], if there are any and the span is long.
+    /// Jumps to the masked body with the way up to alignment in [`COUNT`], if there is any and the span is long.
     fn align_span(&mut self, operand: usize, masked: Label, whole: Label) {
-        let target = self.emitter.target;
+        let (size, scale) = (self.emitter.operands[operand].size, self.emitter.scale(operand));
+        let bytes = self.emitter.operand_bytes(operand);
+        let lanes_to_units = self.emitter.target.dtype.size() / self.emitter.unit;
         let pointer = self.emitter.pointer(operand);
         let assembler = &mut self.emitter.assembler;
         assembler.copy(COUNT, pointer);
         assembler.with_register(Code::Neg_rm64, COUNT);
-        assembler.with_number(Code::And_rm64_imm32, COUNT, target.vector_bytes() as i32 - 1);
+        assembler.with_number(Code::And_rm64_imm32, COUNT, bytes as i32 - 1);
         assembler.jump(Condition::Zero, whole);
-        assembler.with_number(Code::Test_rm64_imm32, COUNT, target.dtype.size() as i32 - 1);
+        assembler.with_number(Code::Test_rm64_imm32, COUNT, size as i32 - 1);
         assembler.jump(Condition::NotZero, whole);
-        assembler.with_number(Code::Cmp_rm64_imm32, END, self.shape.align_from);
+        if scale > 1 {
+            assembler.emit(Code::Shr_rm64_imm8, [COUNT.into(), (scale.trailing_zeros() as u8).into()]);
+        }
+        assembler.with_number(Code::Cmp_rm64_imm32, END, self.shape.align_from / lanes_to_units as i32);
         assembler.jump(Condition::AboveOrEqual, masked);
     }
 
     /// Jumps if the operand's current address is not a whole vector's.
     fn unless_aligned(&mut self, operand: usize, otherwise: Label) {
+        let (bytes, scale) = (self.emitter.operand_bytes(operand), self.emitter.scale(operand));
         let pointer = self.emitter.pointer(operand);
         let assembler = &mut self.emitter.assembler;
-        assembler.copy(COUNT, pointer);
-        assembler.emit(Code::Add_r64_rm64, [COUNT.into(), INDEX.into()]);
-        assembler.with_number(Code::Test_rm64_imm32, COUNT, self.emitter.target.vector_bytes() as i32 - 1);
+        assembler.load_address(COUNT, Address::scaled(pointer, INDEX, scale, 0));
+        assembler.with_number(Code::Test_rm64_imm32, COUNT, bytes as i32 - 1);
         assembler.jump(Condition::NotZero, otherwise);
     }
 
@@ -434,11 +467,11 @@ impl Function<'_> {
         self.emitter.assembler.jump(Condition::LessOrEqual, top);
     }
 
-    /// The masked body. Entered at `masked` it does the bytes in [`COUNT`], at most a vector; where the span is aligned it
+    /// The masked body. Entered at `masked` it does what [`COUNT`] says in units, at most a vector; where the span is aligned it
     /// goes back to the main loop's test, `whole`.
     fn tail(&mut self, masked: Label, whole: Option<Label>, finished: Label) {
         let target = self.emitter.target;
-        let width = target.vector_bytes() as i32;
+        let width = self.vector_units();
         let top = self.emitter.assembler.label();
         let assembler = &mut self.emitter.assembler;
         assembler.emit(Code::Cmp_r64_rm64, [INDEX.into(), END.into()]);
@@ -459,6 +492,10 @@ impl Function<'_> {
         // The registers of the accumulators are free again, but nobody needs them.
         let free = if target.masks { self.shape.free } else { self.shape.free & !(1 << TAIL_VECTOR) };
         self.emitter.sequence(Mode::Tail, body, *body_locals, 1, free);
+        if !target.masks && self.emitter.unit < target.dtype.size() {
+            // Narrow elements went through its register.
+            self.set_limit();
+        }
         let assembler = &mut self.emitter.assembler;
         match whole {
             Some(whole) => {
@@ -473,16 +510,22 @@ impl Function<'_> {
         }
     }
 
-    /// Makes the mask of the bytes in [`COUNT`].
+    /// Makes the mask of as many elements as [`COUNT`] says in units.
     fn tail_mask(&mut self) {
         let target = self.emitter.target;
         let count_slot = slot_address(self.emitter.tail_count);
-        let shift = target.dtype.size().trailing_zeros() as u8;
+        let unit = self.emitter.unit;
+        let (shift, lanes_to_units) = (unit.trailing_zeros() as u8, target.dtype.size() / unit);
         let window = if target.masks { 0 } else { self.emitter.pool.tail_window(target) };
         let assembler = &mut self.emitter.assembler;
         if target.masks {
             let (scratch, mask) = (Register::R11D, mask(TAIL_MASK));
-            assembler.emit(Code::Shr_rm32_imm8, [Register::ECX.into(), shift.into()]);
+            if shift > 0 {
+                assembler.emit(Code::Shr_rm32_imm8, [Register::ECX.into(), shift.into()]);
+            }
+            if self.emitter.counts_tail {
+                assembler.store(count_slot, COUNT);
+            }
             assembler.with_number(Code::Mov_rm64_imm32, SCRATCH, 1);
             assembler.emit(Code::Shl_rm32_CL, [scratch.into(), Register::CL.into()]);
             assembler.emit(Code::Dec_rm32, [scratch.into()]);
@@ -490,9 +533,14 @@ impl Function<'_> {
         } else {
             let mask = target.vector(TAIL_VECTOR);
             assembler.emit(Code::Lea_r64_m, [SCRATCH.into(), Address::pool(window).into()]);
-            assembler.emit(Code::Sub_r64_rm64, [SCRATCH.into(), COUNT.into()]);
+            // The mask's bytes are lanes'.
+            for _ in 0..lanes_to_units {
+                assembler.emit(Code::Sub_r64_rm64, [SCRATCH.into(), COUNT.into()]);
+            }
             assembler.emit(target.code(Simd::Move), [mask.into(), Address::at(SCRATCH, 0).into()]);
-            assembler.emit(Code::Shr_rm32_imm8, [Register::ECX.into(), shift.into()]);
+            if shift > 0 {
+                assembler.emit(Code::Shr_rm32_imm8, [Register::ECX.into(), shift.into()]);
+            }
             assembler.store(count_slot, COUNT);
         }
     }

@@ -5,6 +5,7 @@
 //! **locals** are made by a node and used by later ones of the same body; **residents** are constants and the results of
 //! the preheader, have a home in memory, and are the same in every body and iteration.
 
+use super::conversion::{Loading, Storing};
 use super::target::Simd;
 use crate::lane::ReductionOperator;
 use iced_x86::Code;
@@ -86,11 +87,11 @@ pub(super) enum Action {
     /// A mask register with all bits clear or set.
     MaskConstant { set: bool },
     /// Loads lanes of an operand (contiguous, strided).
-    Load { operand: usize },
+    Load { operand: usize, loading: Loading },
     /// Loads one element into every lane (preheader).
-    LoadBroadcast { operand: usize },
+    LoadBroadcast { operand: usize, loading: Loading },
     /// Stores lanes to an operand.
-    Store { operand: usize },
+    Store { operand: usize, storing: Storing },
     /// Takes lanes into an accumulator.
     Accumulate { accumulator: usize, combine: ReductionOperator },
     /// Writes a preheader value to its resident.

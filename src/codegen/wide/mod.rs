@@ -3,11 +3,12 @@
 //! Cranelift stops at 128 bits there, which in cache costs a factor of two to four. This backend writes the same passes
 //! as ymm or zmm code, with the same bits. A pass goes through it in one direction:
 //!
+//! - [`conversion`] says which dtypes of storage have instructions; what the others need is written as lane ops;
 //! - [`select`]: lane ops become machine operations ([`machine`]) on values without registers, groups of them one
 //!   operation where AVX-512 has it ([`patterns`]);
 //! - [`order`]: where a body is several chains, they are woven together;
 //! - [`schedule`]: how many bodies the main loop interleaves, which constants keep a register;
-//! - [`emit`], [`contiguous`], [`strided`], [`reduce`], [`block`]: operations become instructions, written by an [`emitter`],
+//! - [`emit`], [`contiguous`], [`strided`], [`elements`], [`pairs`], [`reduce`], [`block`]: operations become instructions, written by an [`emitter`],
 //!   registers being given out by [`allocate`], with slots of the [`frame`] for what has none ([`registers`] and [`places`]
 //!   say what is where);
 //! - [`loops`]: the function around: entry, main loop, masked tail, the dimension around, exit;
@@ -21,12 +22,15 @@ mod assemble;
 mod block;
 mod constants;
 mod contiguous;
+mod conversion;
+mod elements;
 mod emit;
 mod emitter;
 mod frame;
 mod loops;
 mod machine;
 mod order;
+mod pairs;
 mod patterns;
 mod places;
 mod reduce;
@@ -41,7 +45,7 @@ use super::code_memory::Executable;
 use super::isa::Isa;
 use super::machine_code::MachineCode;
 use super::native::NativeCode;
-use crate::lane::{Pass, Role};
+use crate::lane::{Pass, Role, expand_operands};
 use std::sync::Arc;
 use target::Target;
 
@@ -50,6 +54,7 @@ use target::Target;
 pub struct Wide {
     isa: Isa,
     window: usize,
+    half: bool,
 }
 
 impl Wide {
@@ -65,7 +70,15 @@ impl Wide {
         if !isa.is_available() {
             return unavailable(format!("this machine has no `{isa}`"));
         }
-        Ok(Wide { isa, window: target::window() })
+        // AVX-512 has its own conversions of float16; those of AVX2 are an extension that nearly all have.
+        let half = isa == Isa::Avx512 || is_x86_feature_detected!("f16c");
+        Ok(Wide { isa, window: target::window(), half })
+    }
+
+    /// The same for a machine that has no instructions between float16 and float32.
+    #[must_use]
+    pub fn without_f16c(self) -> Wide {
+        Wide { half: false, ..self }
     }
 
     /// The machine code of a pass.
@@ -74,12 +87,11 @@ impl Wide {
     /// What the encoder refused: code of more than 2 GiB.
     pub fn machine_code(&self, pass: &Pass) -> Result<MachineCode, BackendError> {
         debug_assert_eq!(pass.verify(), Ok(()));
-        let target = Target { masks: self.isa == Isa::Avx512, dtype: pass.program.dtype, window: self.window };
+        let (masks, dtype) = (self.isa == Isa::Avx512, pass.program.dtype);
+        let target = Target { masks, dtype, half: self.half, window: self.window };
         let unsupported = |reason| BackendError::Unsupported { backend: self.name(), pass: pass.name.clone(), reason };
-        if pass.operands.iter().any(|operand| operand.dtype != pass.program.dtype.storage()) {
-            return Err(unsupported("it converts between dtypes".to_owned()));
-        }
-        let compiled = loops::compile(pass, target).map_err(unsupported)?;
+        let expanded = expand_operands(pass, |operand| conversion::is_native(target, operand));
+        let compiled = loops::compile(expanded.as_ref().unwrap_or(pass), target).map_err(unsupported)?;
         Ok(MachineCode {
             name: pass.name.clone(),
             bytes: compiled.bytes,

@@ -16,6 +16,8 @@ pub(super) enum Pointer {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OperandPlace {
     pub(super) layout: Layout,
+    /// Bytes of an element.
+    pub(super) size: usize,
     /// The current pointer: of the span's start, but walking along with the loop if strided.
     pub(super) pointer: Pointer,
     /// Slot of the span's start, if the pointer walks.

@@ -223,14 +223,14 @@ impl Run<'_> {
         }
         let source = self.in_register(value);
         // The lanes of this vector start at the element's index modulo the accumulator's lanes.
-        let bytes = (ACCUMULATOR_LANES * target.dtype.size()) as i32;
+        let unit = self.emitter.unit;
         let assembler = &mut self.emitter.assembler;
         assembler.copy(SCRATCH, INDEX);
         if copy > 0 {
-            assembler.with_number(Code::Add_rm64_imm32, SCRATCH, (copy * target.vector_bytes()) as i32);
+            assembler.with_number(Code::Add_rm64_imm32, SCRATCH, (copy * target.lanes() * unit) as i32);
         }
-        assembler.with_number(Code::And_rm64_imm32, SCRATCH, bytes - 1);
-        let address = Address::indexed(FRAME, SCRATCH, place.slot);
+        assembler.with_number(Code::And_rm64_imm32, SCRATCH, (ACCUMULATOR_LANES * unit) as i32 - 1);
+        let address = Address::scaled(FRAME, SCRATCH, target.dtype.size() / unit, place.slot);
         let number = self.emitter.scratch[0];
         let held = self.emitter.vector(number);
         self.emitter.assembler.emit(target.code(Simd::Move), [held, address.into()]);

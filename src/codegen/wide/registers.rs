@@ -2,11 +2,11 @@
 
 use iced_x86::Register;
 
-/// Bytes from the start of the span to the current element.
+/// The current element of the span, counted in the emitter's units: bytes where all operands have elements of one size.
 pub(super) const INDEX: Register = Register::RAX;
-/// Bytes of the whole span.
+/// The whole span, in the same units.
 pub(super) const END: Register = Register::RSI;
-/// The last index at which the main loop may start.
+/// The last index at which the main loop may start. Masked bodies may use the register: what it holds is made from [`END`].
 pub(super) const LIMIT: Register = Register::RDI;
 /// Scratch.
 pub(super) const SCRATCH: Register = Register::R11;

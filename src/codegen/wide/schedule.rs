@@ -2,6 +2,7 @@
 //!
 //! Both are decided by a small model of the machine, from the body alone; nothing is tuned to a function.
 
+use super::conversion::{Loading, Storing};
 use super::machine::{Accumulator, Action, Class, Node, Resident, Selection, ValueId};
 use super::registers::ALLOCATABLE_MASKS;
 use super::target::{Simd, Target};
@@ -254,8 +255,11 @@ fn cost(action: Action, target: Target) -> (usize, usize, usize) {
             }
         }
         Action::MaskLogic { .. } | Action::MaskNot | Action::MaskConstant { .. } => (1, 1),
-        Action::Load { .. } | Action::LoadBroadcast { .. } => (6, 0),
-        Action::Store { .. } | Action::Export { .. } => (4, 0),
+        Action::Load { loading: Loading::Whole, .. } | Action::LoadBroadcast { .. } => (6, 0),
+        Action::Load { loading: Loading::ZeroExtended | Loading::SignExtended, .. } => (9, 1),
+        Action::Load { .. } => (11, 2),
+        Action::Store { storing: Storing::Whole, .. } | Action::Export { .. } => (4, 0),
+        Action::Store { .. } => (8, 2),
         Action::Accumulate { .. } => (4, 2),
     };
     (latency, halves, 0)

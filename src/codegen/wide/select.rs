@@ -5,6 +5,7 @@
 //! soon as nothing is left to load, so that no register is held longer than it has to be. (All loads stay before all
 //! stores: an operand may be written in place of one that is read.)
 
+use super::conversion::{self, Loading, Rounding, Storing};
 use super::machine::{Accumulator, Action, Class, FusedForms, Node, Resident, Selection, ValueId};
 use super::patterns::{self, Leaf, Logic, Pattern};
 use super::target::{Simd, Target};
@@ -51,6 +52,29 @@ pub(super) fn select(pass: &Pass, target: Target) -> Selection {
     selector.selection
 }
 
+/// The operand of a load, and whether it loads bits.
+fn load_of(instruction: &Instruction) -> Option<(usize, bool)> {
+    match instruction {
+        Instruction::Load { operand } => Some((operand.index(), false)),
+        Instruction::LoadBits { operand } => Some((operand.index(), true)),
+        _ => None,
+    }
+}
+
+/// The values that are the upper half of a float32 lane, for a store of two bytes and nobody else: the store takes it from where it is.
+fn halved(pass: &Pass, readers: &[u32], uniform: &[bool]) -> Vec<bool> {
+    let mut halved = vec![false; readers.len()];
+    for instruction in &pass.program.instructions {
+        if let Instruction::StoreBits { operand, value } = instruction
+            && let Instruction::Shift { direction: Shift::Right, count: 16, .. } = pass.program.instruction(*value)
+        {
+            let fits = pass.program.dtype == ComputeDtype::F32 && pass.operands[operand.index()].dtype.size() == 2;
+            halved[value.index()] = fits && readers[value.index()] == 1 && !uniform[value.index()];
+        }
+    }
+    halved
+}
+
 struct Selector<'pass> {
     pass: &'pass Pass,
     target: Target,
@@ -58,9 +82,11 @@ struct Selector<'pass> {
     /// How many live instructions read each value; stores and accumulations count as live.
     readers: Vec<u32>,
     patterns: Vec<Pattern>,
+    /// Values that stores take out of others.
+    halved: Vec<bool>,
     places: Vec<Place>,
-    /// For each operand the value of its load.
-    loaded: Vec<Option<ValueId>>,
+    /// For each operand the value of its load, and of the load of its bits.
+    loaded: Vec<[Option<ValueId>; 2]>,
     constants: FxHashMap<u64, ValueId>,
     selection: Selection,
 }
@@ -90,14 +116,16 @@ impl<'pass> Selector<'pass> {
         } else {
             vec![Pattern::None; instructions.len()]
         };
+        let halved = halved(pass, &readers, &uniform);
         Selector {
+            halved,
             pass,
             target,
             uniform,
             patterns,
             readers,
             places: vec![Place::Nowhere; instructions.len()],
-            loaded: vec![None; pass.operands.len()],
+            loaded: vec![[None; 2]; pass.operands.len()],
             constants: FxHashMap::with_capacity_and_hasher(32, FxBuildHasher),
             selection,
         }
@@ -112,7 +140,7 @@ impl<'pass> Selector<'pass> {
             // What only stores read is loaded before the first store, whichever that is.
             let reads = instruction.result().is_some() && self.readers[index] > 0;
             for argument in instruction.arguments().iter().filter(|_| reads) {
-                let is_load = matches!(instructions[argument.index()], Instruction::Load { .. });
+                let is_load = load_of(&instructions[argument.index()]).is_some();
                 if is_load && !std::mem::replace(&mut seen[argument.index()], true) {
                     last_load = index;
                 }
@@ -139,15 +167,14 @@ impl<'pass> Selector<'pass> {
         }
     }
 
-    /// Loads every live operand that is not loaded yet; called before the first store.
+    /// Loads every live operand, if it is not loaded yet; called before the first store.
     fn load_what_stores_read(&mut self) {
         for (index, instruction) in self.pass.program.instructions.iter().enumerate() {
-            if let Instruction::Load { operand } = instruction
+            if let Some((operand, bits)) = load_of(instruction)
                 && self.readers[index] > 0
-                && self.loaded[operand.index()].is_none()
-                && self.pass.operands[operand.index()].layout != Layout::Broadcast
+                && self.pass.operands[operand].layout != Layout::Broadcast
             {
-                self.load(operand.index());
+                self.load(operand, bits);
             }
         }
     }
@@ -162,10 +189,15 @@ impl<'pass> Selector<'pass> {
             Pattern::Merge(simd) => return self.merge(instruction, simd),
         }
         match *instruction {
+            Instruction::Shift { .. } if self.halved[index] => Place::Nowhere,
             Instruction::Constant { kind: LaneKind::Mask, bits } if self.target.masks => Place::ConstantMask(bits != 0),
             Instruction::Constant { bits, .. } => Place::Constant(bits),
-            Instruction::Load { operand } if self.uniform[index] => {
-                let local = self.push(true, Class::Vector, Action::LoadBroadcast { operand: operand.index() }, &[]);
+            Instruction::Load { operand } | Instruction::LoadBits { operand } if self.uniform[index] => {
+                let (loading, behind) =
+                    self.loading(operand.index(), matches!(instruction, Instruction::LoadBits { .. }));
+                let action = Action::LoadBroadcast { operand: operand.index(), loading };
+                let local = self.push(true, Class::Vector, action, &[]);
+                let local = self.converted(true, local, behind);
                 Place::Uniform { local, resident: None }
             }
             // Placed at its first use.
@@ -240,10 +272,10 @@ impl<'pass> Selector<'pass> {
             }
             Place::Body(local) => local,
             Place::Nowhere => {
-                let Instruction::Load { operand } = self.pass.program.instructions[index] else {
+                let Some((operand, bits)) = load_of(&self.pass.program.instructions[index]) else {
                     unreachable!("a value is selected before it is read")
                 };
-                let local = self.load(operand.index());
+                let local = self.load(operand, bits);
                 self.places[index] = Place::Body(local);
                 local
             }
@@ -257,13 +289,64 @@ impl<'pass> Selector<'pass> {
         }
     }
 
-    fn load(&mut self, operand: usize) -> ValueId {
-        if let Some(local) = self.loaded[operand] {
+    fn load(&mut self, operand: usize, bits: bool) -> ValueId {
+        if let Some(local) = self.loaded[operand][usize::from(bits)] {
             return local;
         }
-        let local = self.push(false, Class::Vector, Action::Load { operand }, &[]);
-        self.loaded[operand] = Some(local);
+        let (loading, behind) = self.loading(operand, bits);
+        let local = self.push(false, Class::Vector, Action::Load { operand, loading }, &[]);
+        let local = self.converted(false, local, behind);
+        self.loaded[operand][usize::from(bits)] = Some(local);
         local
+    }
+
+    /// How an operand is loaded, and the operation behind it.
+    fn loading(&self, operand: usize, bits: bool) -> (Loading, Option<Simd>) {
+        let dtype = self.pass.operands[operand].dtype;
+        if bits {
+            return (conversion::loading_bits(self.target, dtype), None);
+        }
+        conversion::loading(self.target, dtype).expect("what is not native is written as lane ops")
+    }
+
+    fn converted(&mut self, in_preheader: bool, loaded: ValueId, behind: Option<Simd>) -> ValueId {
+        match behind {
+            Some(simd) => self.push(in_preheader, Class::Vector, Action::Unary { simd, immediate: None }, &[loaded]),
+            None => loaded,
+        }
+    }
+
+    /// How lanes are stored to an operand, and what is stored.
+    fn storing(&mut self, operand: usize, value: ValueId) -> (Storing, ValueId) {
+        let dtype = self.pass.operands[operand].dtype;
+        let (storing, rounding) =
+            conversion::storing(self.target, dtype).expect("what is not native is written as lane ops");
+        let mask_class = if self.target.masks { Class::Mask } else { Class::Vector };
+        let unary = |simd| Action::Unary { simd, immediate: None };
+        let zero = || f32::to_bits(0.0).into();
+        let value = match rounding {
+            Rounding::Nothing => value,
+            Rounding::ToInteger => {
+                // NaN is 0; what is past the largest integer is that, where the instruction gives the smallest.
+                const PAST: f32 = 2_147_483_648.0;
+                let [zero, past] = [zero(), PAST.to_bits().into()].map(|bits| self.constant(bits));
+                let largest = self.constant(i32::MAX as u64);
+                let is_nan = self.push(false, mask_class, Action::Compare { predicate: UNEQUAL }, &[value, value]);
+                let is_past = self.push(false, mask_class, Action::Compare { predicate: LESS_EQUAL }, &[past, value]);
+                let number = self.push(false, Class::Vector, Action::Select, &[is_nan, zero, value]);
+                let integer = self.push(false, Class::Vector, unary(Simd::ToInteger), &[number]);
+                self.push(false, Class::Vector, Action::Select, &[is_past, largest, integer])
+            }
+            Rounding::ToUnsigned => {
+                // NaN and what is below 0 are 0: the maximum is its second argument if the first is NaN. The instruction gives the
+                // largest integer for what is past it.
+                let zero = self.constant(zero());
+                let maximum = Action::Binary { simd: Simd::Max, commutative: false };
+                let number = self.push(false, Class::Vector, maximum, &[value, zero]);
+                self.push(false, Class::Vector, unary(Simd::ToUnsigned), &[number])
+            }
+        };
+        (storing, value)
     }
 
     fn constant(&mut self, bits: u64) -> ValueId {
@@ -312,7 +395,19 @@ impl<'pass> Selector<'pass> {
         match *instruction {
             Instruction::Store { operand, value } => {
                 let value = self.read(false, value.index());
-                self.push_effect(false, Action::Store { operand: operand.index() }, value);
+                let (storing, value) = self.storing(operand.index(), value);
+                self.push_effect(false, Action::Store { operand: operand.index(), storing }, value);
+            }
+            Instruction::StoreBits { operand, value } => {
+                let dtype = self.pass.operands[operand.index()].dtype;
+                let (storing, value) = match self.pass.program.instruction(value) {
+                    Instruction::Shift { value: whole, .. } if self.halved[value.index()] => {
+                        (Storing::UpperHalf, whole.index())
+                    }
+                    _ => (conversion::storing_bits(self.target, dtype), value.index()),
+                };
+                let value = self.read(false, value);
+                self.push_effect(false, Action::Store { operand: operand.index(), storing }, value);
             }
             Instruction::Accumulate { operand, combine, value } => {
                 let value = self.read(false, value.index());

@@ -2,10 +2,11 @@
 //!
 //! The pointer of a strided operand walks: each gather or scatter takes as many lanes as a vector has 64-bit offsets,
 //! then the pointer steps on by that many strides. AVX2 cannot scatter; there a vector goes through a slot of the frame,
-//! element by element.
+//! element by element; so do elements narrower than lanes, both ways.
 
 use super::allocate::Dense;
-use super::assemble::{Address, Condition, Operand};
+use super::assemble::{Address, Assembler, Condition, Operand};
+use super::elements::{load_element, store_element};
 use super::emitter::{Emitter, Mode, Run};
 use super::frame::slot_address;
 use super::machine::Class;
@@ -26,6 +27,9 @@ impl Emitter {
         let place = self.operands[operand];
         let lanes = self.lanes_at_once();
         self.assembler.store(slot_address(place.stride), COUNT);
+        if place.size < self.target.dtype.size() {
+            return;
+        }
         self.assembler.emit(Code::Xor_r32_rm32, [Register::R11D.into(), Register::R11D.into()]);
         for lane in 0..lanes {
             self.assembler.store(slot_address(place.offsets + 8 * lane as i32), SCRATCH);
@@ -157,12 +161,34 @@ impl Run<'_> {
     }
 
     fn store_by_elements(&mut self, operand: usize, source: Operand) {
-        let place = self.emitter.operands[operand];
-        let target = self.emitter.target;
         // The offsets' slot is not needed by a written operand, and is as long as a vector.
-        self.emitter.assembler.emit(target.code(Simd::Put), [slot_address(place.offsets).into(), source]);
+        let slot = self.emitter.operands[operand].offsets;
+        self.emitter.assembler.emit(self.emitter.target.code(Simd::Put), [slot_address(slot).into(), source]);
+        self.scatter_elements(operand, slot);
+    }
+
+    /// Writes a vector's elements, which lie side by side in a slot.
+    pub(super) fn scatter_elements(&mut self, operand: usize, slot: i32) {
+        self.each_element(operand, |assembler, size, offset, pointer| {
+            load_element(assembler, COUNT, size, slot_address(slot + offset));
+            store_element(assembler, COUNT, size, Address::at(pointer, 0));
+        });
+    }
+
+    /// Puts a vector's elements side by side into the slot for that.
+    pub(super) fn gather_elements(&mut self, operand: usize) {
+        let slot = self.emitter.staging;
+        self.each_element(operand, |assembler, size, offset, pointer| {
+            load_element(assembler, COUNT, size, Address::at(pointer, 0));
+            store_element(assembler, COUNT, size, slot_address(slot + offset));
+        });
+    }
+
+    /// Walks over a vector's elements, or those of the tail: gets their size, the bytes of those before, and a register that points there.
+    fn each_element(&mut self, operand: usize, visit: impl Fn(&mut Assembler, usize, i32, Register)) {
+        let place = self.emitter.operands[operand];
         let done = self.emitter.assembler.label();
-        for lane in 0..target.lanes() {
+        for lane in 0..self.emitter.target.lanes() {
             if self.mode == Mode::Tail && lane > 0 {
                 let assembler = &mut self.emitter.assembler;
                 assembler.load(COUNT, slot_address(self.emitter.tail_count));
@@ -170,19 +196,7 @@ impl Run<'_> {
                 assembler.jump(Condition::BelowOrEqual, done);
             }
             let pointer = self.emitter.pointer(operand);
-            let from = slot_address(place.offsets + (lane * target.dtype.size()) as i32);
-            let to = Address::at(pointer, 0);
-            let assembler = &mut self.emitter.assembler;
-            match target.dtype {
-                ComputeDtype::F32 => {
-                    assembler.emit(Code::Mov_r32_rm32, [Register::ECX.into(), from.into()]);
-                    assembler.emit(Code::Mov_rm32_r32, [to.into(), Register::ECX.into()]);
-                }
-                ComputeDtype::F64 => {
-                    assembler.load(COUNT, from);
-                    assembler.store(to, COUNT);
-                }
-            }
+            visit(&mut self.emitter.assembler, place.size, (lane * place.size) as i32, pointer);
             self.emitter.walk(operand, pointer, place.stride);
         }
         self.emitter.assembler.bind(done);

@@ -12,6 +12,8 @@ pub(super) struct Target {
     pub(super) masks: bool,
     /// The dtype of lanes.
     pub(super) dtype: ComputeDtype,
+    /// Whether there are conversions between float16 and float32.
+    pub(super) half: bool,
     /// Instructions that the core has in flight, in effect ([`window`]).
     pub(super) window: usize,
 }
@@ -114,6 +116,10 @@ simd_table! {
     Fnma132: VEX_Vfnmadd132ps_ymm_ymm_ymmm256, VEX_Vfnmadd132pd_ymm_ymm_ymmm256, EVEX_Vfnmadd132ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfnmadd132pd_zmm_k1z_zmm_zmmm512b64_er;
     Fnma213: VEX_Vfnmadd213ps_ymm_ymm_ymmm256, VEX_Vfnmadd213pd_ymm_ymm_ymmm256, EVEX_Vfnmadd213ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfnmadd213pd_zmm_k1z_zmm_zmmm512b64_er;
     Fnma231: VEX_Vfnmadd231ps_ymm_ymm_ymmm256, VEX_Vfnmadd231pd_ymm_ymm_ymmm256, EVEX_Vfnmadd231ps_zmm_k1z_zmm_zmmm512b32_er, EVEX_Vfnmadd231pd_zmm_k1z_zmm_zmmm512b64_er;
+    FromInteger: VEX_Vcvtdq2ps_ymm_ymmm256, INVALID, EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er, INVALID;
+    ToInteger: VEX_Vcvtps2dq_ymm_ymmm256, INVALID, EVEX_Vcvtps2dq_zmm_k1z_zmmm512b32_er, INVALID;
+    FromUnsigned: INVALID, INVALID, EVEX_Vcvtudq2ps_zmm_k1z_zmmm512b32_er, INVALID;
+    ToUnsigned: INVALID, INVALID, EVEX_Vcvtps2udq_zmm_k1z_zmmm512b32_er, INVALID;
     Ternary: INVALID, INVALID, EVEX_Vpternlogd_zmm_k1z_zmm_zmmm512b32_imm8, EVEX_Vpternlogq_zmm_k1z_zmm_zmmm512b64_imm8;
     Move: VEX_Vmovups_ymm_ymmm256, VEX_Vmovups_ymm_ymmm256, EVEX_Vmovups_zmm_k1z_zmmm512, EVEX_Vmovupd_zmm_k1z_zmmm512;
     PutPast: VEX_Vmovntps_m256_ymm, VEX_Vmovntpd_m256_ymm, EVEX_Vmovntps_m512_zmm, EVEX_Vmovntpd_m512_zmm;
