@@ -2,7 +2,8 @@
 //! new lengths, more layouts, more arrays and more threads add to it.
 //!
 //! Criterion times the groups `calls/…`. What is a difference or a ratio is measured in turns (`common::timing`) and printed
-//! as tables: `cargo bench --bench calls -- overheads` prints only these, any other word filters Criterion's groups.
+//! as tables: `cargo bench --bench calls -- overheads` prints only these, `lengths` only what new lengths cost; any other word
+//! filters Criterion's groups.
 
 mod common;
 
@@ -20,6 +21,10 @@ const N: usize = 16;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if words.iter().any(|word| word == "lengths") {
+        heading();
+        return new_lengths();
+    }
     let only_tables = words.iter().any(|word| word == "overheads");
     if !only_tables {
         let mut criterion = Criterion::default().configure_from_args();
@@ -146,30 +151,61 @@ fn overheads() {
     }
 }
 
-/// What more of something adds to a call: ratios of contenders that took turns.
-fn ratios() {
+fn heading() {
     println!(
         "\n## More of something against less, one thread each: ns of a call, and how many times longer more takes\n"
     );
     println!("| call | less | more | ratio |");
     println!("| --- | --- | --- | --- |");
-    // A function that keeps nothing it has bound meets every length as a new one; planned and compiled it is.
-    let forgetful = Engine::builder().threads(1).function_cache_bytes(0).build().expect("this machine has it");
+}
+
+/// What more of something adds to a call: ratios of contenders that took turns.
+fn ratios() {
+    heading();
+    new_lengths();
     let engine = common::engine(BackendChoice::Auto, Isa::detect()).expect("this machine has it");
-    for text in ["rms_norm(x) * w", "softmax(x)"] {
-        let [known, new] = [&engine, &forgetful].map(|engine| engine.compile(text).expect("it is valid"));
-        let arrays = |function: &Function| {
-            let shape = |name: &str| if name == "w" { vec![128] } else { vec![32, 128] };
-            function.inputs().iter().map(|name| Array::normal(1, &shape(name))).collect::<Vec<_>>()
-        };
-        let (mut known, mut new) = (Case::of(known.clone(), arrays(&known)), Case::of(new.clone(), arrays(&new)));
-        compare(&format!("`{text}` [32, 128]: a length that is new"), || known.call(), || new.call());
-    }
     choices_of_numbers(&engine);
     choices_of_strides(&engine);
     numbers_of_inputs(&engine);
     numbers_of_outputs(&engine);
     numbers_of_threads(&engine);
+}
+
+/// Sixteen shapes by turns, planned and compiled: to a function that keeps them all, and to one that keeps so few of them that
+/// each is new again when its turn comes.
+fn new_lengths() {
+    const SHAPES: usize = 16;
+    /// Bytes of two or three bound calls.
+    const FEW: usize = 8 << 10;
+    for (name, engine) in backends() {
+        let forgetful = common::builder_named(name).function_cache_bytes(FEW).build().expect("it was built before");
+        for text in ["rms_norm(x) * w", "softmax(x)"] {
+            let by_rows: [[usize; 2]; SHAPES] = std::array::from_fn(|at| [25 + at, 128]);
+            let by_lengths: [[usize; 2]; SHAPES] = std::array::from_fn(|at| [32, 121 + at]);
+            for (what, shapes) in [("rows", by_rows), ("lengths", by_lengths)] {
+                let (x, w) = (Array::normal(1, &[40, 136]), Array::normal(2, &[136]));
+                let caller = |engine: &Engine| {
+                    let function = engine.compile(text).expect("it is valid");
+                    let (x, w, mut y, mut at) = (x.clone(), w.clone(), vec![0.0f32; 40 * 136], 0);
+                    move || {
+                        at = (at + 1) % SHAPES;
+                        let shape = &shapes[at];
+                        let elements = shape[0] * shape[1];
+                        let x = ArrayRef::new(&x.data()[..elements], shape).expect("it fits");
+                        let y = ArrayMut::new(&mut y[..elements], shape).expect("it fits");
+                        let inputs = [x, w.data()[..shape[1]].into()];
+                        function.call_positional(&inputs[..function.inputs().len()], y).expect("it fits");
+                    }
+                };
+                let (mut known, mut new) = (caller(&engine), caller(&forgetful));
+                for _ in 0..SHAPES {
+                    known();
+                    new();
+                }
+                compare(&format!("`{text}`, {name}: {SHAPES} {what} about [32, 128], each new"), known, new);
+            }
+        }
+    }
 }
 
 fn compare(what: &str, less: impl FnMut(), more: impl FnMut()) {

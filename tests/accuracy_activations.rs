@@ -43,9 +43,8 @@ const OFF_THE_RECORD: &[&str] = &[
     "squareplus(b = 0.25)",
 ];
 
-/// The activations of rows; the library's other functions of rows have no bound of this kind.
-const ROWS: [&str; 4] = ["glu", "log_softmax", "softmax", "sparsemax"];
-const NORMALISATIONS: [&str; 3] = ["layer_norm", "logsumexp", "rms_norm"];
+/// The functions of rows.
+const ROWS: [&str; 7] = ["glu", "layer_norm", "log_softmax", "logsumexp", "rms_norm", "softmax", "sparsemax"];
 
 /// A part of the record: functions and what was measured.
 fn record(part: &str) -> Map<String, Json> {
@@ -298,7 +297,7 @@ fn the_record_is_of_every_activation_on_every_float32_and_holds_the_promise() {
     }
     for function in Library::standard().functions() {
         let name = function.name();
-        if ROWS.contains(&name) || NORMALISATIONS.contains(&name) {
+        if ROWS.contains(&name) {
             continue;
         }
         assert!(record.contains_key(name), "{name} is not on record");
@@ -312,8 +311,13 @@ fn the_record_is_of_every_activation_on_every_float32_and_holds_the_promise() {
         for (machine, _) in MACHINES {
             let measured = &measured[machine];
             assert!(number(measured, "rows") >= 1e5, "{text}, {machine}");
-            // Sparsemax is recorded in units of 2⁻²³, of which one is allowed.
-            let promise = if text == "sparsemax" { 1.0 } else { PROMISE };
+            let promise = match text.split('(').next() {
+                // In units of 2⁻²³, of which one is allowed.
+                Some("sparsemax") => 1.0,
+                // On rows made for it: docs/accuracy.md says which.
+                Some("layer_norm") => 6.0,
+                _ => PROMISE,
+            };
             assert!(number(measured, "max") <= promise, "{text}, {machine}");
         }
     }

@@ -385,6 +385,7 @@ const FLOAT64_EXACT: &[Op] = &[
     Op::Trunc,
     Op::Round,
     Op::ExpCutoff,
+    Op::Binade,
     Op::ProductError,
     Op::DifferenceError,
 ];

@@ -522,7 +522,8 @@ impl Backend for Counting {
     }
 
     fn has_fma(&self) -> bool {
-        false
+        // As the engines that it is compared with.
+        Isa::Baseline.has_fma()
     }
 
     fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {

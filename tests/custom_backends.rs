@@ -93,7 +93,8 @@ impl Backend for Clumsy {
     }
 
     fn has_fma(&self) -> bool {
-        false
+        // As the engine that it is compared with.
+        Isa::Baseline.has_fma()
     }
 
     fn compile(&self, pass: &Pass) -> Result<Arc<dyn Code>, BackendError> {

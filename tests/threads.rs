@@ -2,10 +2,11 @@
 //! many threads.
 
 mod common;
+#[path = "common/process.rs"]
+mod process;
 
 use common::assert_same_bits;
 use fuselet::{ArrayMut, ArrayRef, Engine, Executor};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -71,7 +72,7 @@ fn without_threads_to_be_had_calls_run_on_the_calling_one() {
 
 /// Runs one test of this file in a process of its own, on its main thread.
 fn in_a_process_of_its_own(name: &str, variables: &[(&str, String)]) {
-    let mut child = Command::new(std::env::current_exe().unwrap());
+    let mut child = process::built(&std::env::current_exe().unwrap());
     child.args(["--exact", name, "--test-threads=1", "--nocapture"]).env("FUSELET_TEST_CHILD", "1");
     child.envs(variables.iter().map(|(name, value)| (name, value)));
     let output = child.output().unwrap();

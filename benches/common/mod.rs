@@ -13,7 +13,9 @@ pub mod rows;
 pub mod timing;
 
 use fuselet::codegen::{Backend, Code, InParts, SCRATCH_ALIGNMENT, cranelift::Cranelift};
-use fuselet::{ArrayMut, ArrayRef, BackendChoice, Engine, EngineError, Function, Fusion, Isa, Prepared, Signature};
+use fuselet::{
+    ArrayMut, ArrayRef, BackendChoice, Engine, EngineBuilder, EngineError, Function, Fusion, Isa, Prepared, Signature,
+};
 use smallvec::SmallVec;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -96,28 +98,36 @@ impl Array {
 
 /// An engine on one thread.
 pub fn engine(backend: BackendChoice, isa: Isa) -> Result<Engine, EngineError> {
-    Engine::builder().backend(backend).isa(isa).threads(1).build()
+    builder(backend, isa).build()
 }
 
-/// An engine by the name that tables print.
-pub fn engine_named(name: &str) -> Option<Engine> {
+fn builder(backend: BackendChoice, isa: Isa) -> EngineBuilder {
+    Engine::builder().backend(backend).isa(isa).threads(1)
+}
+
+/// The names of engines that tables print.
+pub const ENGINE_NAMES: [&str; 4] = ["interpreter", "cranelift", "wide avx2", "wide avx512"];
+
+/// An engine by its name, before it is built: a machine may not have it.
+pub fn builder_named(name: &str) -> EngineBuilder {
     let best = Isa::detect();
     match name {
-        "interpreter" => engine(BackendChoice::Interpreter, best),
-        "cranelift" => engine(BackendChoice::Cranelift, best),
-        "wide avx2" => engine(BackendChoice::Wide, Isa::Avx2),
-        "wide avx512" => engine(BackendChoice::Wide, Isa::Avx512),
+        "interpreter" => builder(BackendChoice::Interpreter, best),
+        "cranelift" => builder(BackendChoice::Cranelift, best),
+        "wide avx2" => builder(BackendChoice::Wide, Isa::Avx2),
+        "wide avx512" => builder(BackendChoice::Wide, Isa::Avx512),
         _ => unreachable!("{name} is no engine of the benches"),
     }
-    .ok()
+}
+
+/// An engine by its name, if this machine has it.
+pub fn engine_named(name: &str) -> Option<Engine> {
+    builder_named(name).build().ok()
 }
 
 /// Every engine this machine has, by name.
 pub fn engines() -> Vec<(&'static str, Engine)> {
-    ["interpreter", "cranelift", "wide avx2", "wide avx512"]
-        .into_iter()
-        .filter_map(|name| Some((name, engine_named(name)?)))
-        .collect()
+    ENGINE_NAMES.into_iter().filter_map(|name| Some((name, engine_named(name)?))).collect()
 }
 
 /// The engines of one backend each, at its best level.

@@ -48,4 +48,14 @@ pub const ELEMENTWISE: &[&str] = &[
 ];
 
 /// The activations that work on rows.
-pub const ROWS: &[&str] = &["softmax", "log_softmax", "glu", "sparsemax"];
+pub const ROWS: &[&str] = &[
+    "softmax",
+    "log_softmax",
+    "glu",
+    "sparsemax",
+    "layer_norm",
+    "layer_norm(epsilon = 0)",
+    "rms_norm",
+    "rms_norm(epsilon = 0)",
+    "logsumexp",
+];

@@ -68,16 +68,18 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     }
     let engine = builder.build()?;
     let library = engine.library();
-    let mut subjects = Vec::new();
+    let (mut subjects, mut of_rows) = (Vec::new(), Vec::new());
     let all = if options.all { cases::ELEMENTWISE } else { &[] };
-    for name in all.iter().copied().chain(options.names.iter().map(String::as_str)) {
-        subjects.push(Subject::activation(library, name)?);
+    let all_rows = if options.rows { cases::ROWS } else { &[] };
+    for name in all.iter().chain(all_rows).copied().chain(options.names.iter().map(String::as_str)) {
+        let subject = Subject::activation(library, name)?;
+        if subject.require_elementwise().is_ok() { subjects.push(subject) } else { of_rows.push(subject) }
     }
     for chain in &options.chains {
         subjects.push(Subject::chain(library, chain)?);
     }
     subjects.iter().try_for_each(Subject::require_elementwise)?;
-    if subjects.is_empty() && !options.rows {
+    if subjects.is_empty() && of_rows.is_empty() {
         return Err(format!("nothing to certify\n\n{}", options::HELP).into());
     }
     if options.record && !(subjects.iter().all(|subject| subject.promised) && options.patterns == Patterns::ALL) {
@@ -91,10 +93,8 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     for subject in &subjects {
         holds &= certify(&engine, subject, options)?;
     }
-    if options.rows {
-        for name in cases::ROWS {
-            holds &= certify_rows(&engine, &Subject::activation(library, name)?, options)?;
-        }
+    for subject in &of_rows {
+        holds &= certify_rows(&engine, subject, options)?;
     }
     Ok(holds)
 }
@@ -161,11 +161,7 @@ fn certify_rows(engine: &Engine, subject: &Subject, options: &Options) -> Result
         record.set(record::ROWS, &subject.name, engine.isa().has_fma(), entry);
         record.save()?;
     }
-    let promised = match measure {
-        rows::Measure::Ulp => report::PROMISED,
-        rows::Measure::Absolute => 1.0,
-    };
-    Ok(certificate.worst <= promised)
+    Ok(certificate.worst <= rows::promise(&subject.name))
 }
 
 /// A bar that is drawn only where there is a terminal.

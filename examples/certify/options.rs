@@ -18,7 +18,7 @@ certify: how accurate is it on every float32?
   --threads N             all cores by default
   --stride N              every Nth pattern only
   --from BITS --to BITS   patterns from and to these (0x…, or a number such as -87.5)
-  --random-rows N         how many rows for --rows (100000)
+  --random-rows N         how many rows for row functions (100000)
   --reference NAME        native: float64 kernels (default); scalar: libm, slow
   --markdown              print a table
   --record                write the bounds to tests/data/accuracy_bounds.json and docs/accuracy.md

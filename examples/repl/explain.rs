@@ -92,7 +92,11 @@ pub fn machine(out: &mut dyn Write, passes: &[Compiled]) -> Result<(), Error> {
             Some(text) => {
                 writeln!(out, "; {name} · {backend} · {} bytes\n{}\n", compiled.code.code_size(), text.trim_end())?;
             }
-            None => writeln!(out, "  {name}: {backend} makes no machine code\n")?,
+            None if compiled.code.code_size() == 0 => writeln!(out, "  {name}: {backend} makes no machine code\n")?,
+            None => {
+                let bytes = compiled.code.code_size();
+                writeln!(out, "  {name}: {backend} made {bytes} bytes; they are shown as text on x86-64 only\n")?;
+            }
         }
     }
     none_if_empty(out, passes)

@@ -1,7 +1,7 @@
 //! Fuselet at the command line: interactive, in batch, and through a pipe. `--help` says how.
 //!
 //! `arguments` reads the command line; `batch` does one command, `session` many. Both compute through `evaluate`,
-//! with `arrays` from `npy` files and `literal`s, and print through `show`, `explain` and `timing`.
+//! with `arrays` from `npy` files (whose format `npy_format` knows) and `literal`s, and print through `show`, `explain` and `timing`.
 
 mod arguments;
 mod arrays;
@@ -12,6 +12,8 @@ mod evaluate;
 mod explain;
 mod literal;
 mod npy;
+#[path = "../support/npy_format/mod.rs"]
+mod npy_format;
 mod plot;
 mod session;
 mod show;

@@ -1,11 +1,12 @@
-//! `.npy` files, in bulk: headers through `npyz`, elements straight from bytes.
+//! `.npy` files: read by what the examples share, written through `npyz`.
 //!
 //! A file is written under another name beside its own and renamed only when all files of a command are complete.
 
 use crate::arrays::{Array, Data};
 use crate::error::Error;
+use crate::npy_format::{Header, HeaderError, Kind, read_elements};
 use fuselet::{Dtype, MAX_RANK};
-use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr, WriteOptions, WriterBuilder};
+use npyz::{DType, Order, TypeStr, WriteOptions, WriterBuilder};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,92 +17,50 @@ const CHUNK: usize = 1 << 18;
 /// The array of a file.
 pub fn read(path: &Path) -> Result<Array, Error> {
     let failed = |source| Error::File { action: "read", path: path.to_owned(), source };
-    let not_npy = |reason: String| Error::NotNpy { path: path.to_owned(), reason };
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     }
     let mut reader = BufReader::with_capacity(CHUNK, file);
-    let header = NpyHeader::from_reader(&mut reader).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => not_npy("it ends within its header".to_owned()),
-        _ => not_npy(error.to_string()),
+    let header = Header::read(&mut reader).map_err(|error| match error {
+        HeaderError::Io(source) => failed(source),
+        HeaderError::NotNpy(reason) => Error::NotNpy { path: path.to_owned(), reason },
+        HeaderError::Dtype(found) => Error::FileDtype { path: path.to_owned(), found },
     })?;
-    let (dtype, endianness) = dtype_of(&header.dtype())
-        .ok_or_else(|| Error::FileDtype { path: path.to_owned(), found: name_of(&header.dtype()) })?;
-    if header.shape().len() > MAX_RANK {
-        return Err(Error::FileRank { path: path.to_owned(), rank: header.shape().len() });
-    }
-    let shape: Vec<usize> =
-        header.shape().iter().map(|length| usize::try_from(*length).unwrap_or(usize::MAX)).collect();
-    let count = fuselet::ir::shape::element_count(&shape)?;
-    let cut_off = |expected: u64, found: u64| Error::Truncated {
-        path: path.to_owned(),
-        shape: header.shape().to_vec(),
-        dtype,
-        expected,
-        found,
+    let dtype = match header.kind {
+        Kind::F32 => Dtype::F32,
+        Kind::F64 => Dtype::F64,
+        other => return Err(Error::FileDtype { path: path.to_owned(), found: other.name().to_owned() }),
     };
-    let expected = (count as u64).checked_mul(dtype.size() as u64).ok_or_else(|| cut_off(u64::MAX, 0))?;
+    if header.shape.len() > MAX_RANK {
+        return Err(Error::FileRank { path: path.to_owned(), rank: header.shape.len() });
+    }
+    let shape: Vec<usize> = header.shape.iter().map(|length| usize::try_from(*length).unwrap_or(usize::MAX)).collect();
+    let count = fuselet::ir::shape::element_count(&shape)?;
+    let size = header.kind.size() as u64;
+    let cut_off = |expected: u64, found: u64| {
+        let (path, shape) = (path.to_owned(), header.shape.clone());
+        Error::Truncated { path, shape, dtype, expected, found }
+    };
+    let expected = (count as u64).checked_mul(size).ok_or_else(|| cut_off(u64::MAX, 0))?;
     let mut bytes = reader.take(expected);
-    let big = endianness == Endianness::Big;
+    let big = header.big_endian;
     let data = match dtype {
-        Dtype::F64 => elements(&mut bytes, |raw| if big { f64::from_be_bytes(raw) } else { f64::from_le_bytes(raw) })
-            .map(Data::F64),
-        _ => elements(&mut bytes, |raw| if big { f32::from_be_bytes(raw) } else { f32::from_le_bytes(raw) })
-            .map(Data::F32),
+        Dtype::F64 => {
+            let convert = |raw| if big { f64::from_be_bytes(raw) } else { f64::from_le_bytes(raw) };
+            read_elements(&mut bytes, count as u64, convert).map(Data::F64)
+        }
+        _ => {
+            let convert = |raw| if big { f32::from_be_bytes(raw) } else { f32::from_le_bytes(raw) };
+            read_elements(&mut bytes, count as u64, convert).map(Data::F32)
+        }
     };
     let data = data.map_err(failed)?;
-    let column_major = header.order() == Order::Fortran;
     let found = expected - bytes.limit();
     if found < expected {
         return Err(cut_off(expected, found));
     }
-    Ok(Array::new(data, shape).ordered(column_major))
-}
-
-/// All elements of a reader. Memory grows with what is there, not with what a header claims.
-fn elements<T, const N: usize>(reader: &mut impl Read, convert: impl Fn([u8; N]) -> T) -> io::Result<Vec<T>> {
-    let mut data = Vec::new();
-    let mut buffer = vec![0u8; CHUNK];
-    loop {
-        let mut filled = 0;
-        while filled < CHUNK {
-            match reader.read(&mut buffer[filled..])? {
-                0 => break,
-                count => filled += count,
-            }
-        }
-        let (whole, _) = buffer[..filled].as_chunks::<N>();
-        data.try_reserve(whole.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        data.extend(whole.iter().map(|raw| convert(*raw)));
-        if filled < CHUNK {
-            return Ok(data);
-        }
-    }
-}
-
-fn dtype_of(dtype: &DType) -> Option<(Dtype, Endianness)> {
-    let DType::Plain(plain) = dtype else { return None };
-    match (plain.type_char(), plain.num_bytes()) {
-        (TypeChar::Float, Some(4)) => Some((Dtype::F32, plain.endianness())),
-        (TypeChar::Float, Some(8)) => Some((Dtype::F64, plain.endianness())),
-        _ => None,
-    }
-}
-
-/// A dtype as NumPy calls it.
-fn name_of(dtype: &DType) -> String {
-    let DType::Plain(plain) = dtype else { return "records".to_owned() };
-    let bits = plain.size_field() * 8;
-    match plain.type_char() {
-        TypeChar::Bool => "bool".to_owned(),
-        TypeChar::Int => format!("int{bits}"),
-        TypeChar::Uint => format!("uint{bits}"),
-        TypeChar::Float => format!("float{bits}"),
-        TypeChar::Complex => format!("complex{bits}"),
-        TypeChar::Object => "Python objects".to_owned(),
-        _ => format!("dtype {plain}"),
-    }
+    Ok(Array::new(data, shape).ordered(header.column_major))
 }
 
 /// Files written but not yet in their places. Dropping it removes them.

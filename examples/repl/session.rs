@@ -382,12 +382,13 @@ pub fn goes_on(text: &str) -> bool {
     let mut end = "";
     for line in text.lines() {
         let code = line.split('#').next().unwrap_or_default();
-        let code = code.split("///").next().unwrap_or_default().trim();
+        let code = if code.trim_start().starts_with("///") { "" } else { code.trim() };
         depth += code.chars().map(|c| i64::from("([{".contains(c)) - i64::from(")]}".contains(c))).sum::<i64>();
         if !code.is_empty() {
             end = code;
         }
     }
     let only_docs = end.is_empty() && text.trim_start().starts_with("///");
-    depth > 0 || only_docs || end.ends_with('=') || end.ends_with("|>")
+    const OPEN: [&str; 14] = ["=", "|>", "+", "-", "*", "/", "^", "<", ">", " and", " or", " not", " then", " else"];
+    depth > 0 || only_docs || OPEN.iter().any(|open| end.ends_with(open))
 }

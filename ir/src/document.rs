@@ -160,7 +160,8 @@ fn write<'e, S: Serializer>(
     serializer.collect_str(&format_args!("{definitions}\n{{ {text} }}"))
 }
 
-/// As [`Library::serialize`].
+/// As a config: a name, or a name and parameters. Unlike [`Library::serialize`] it holds every activation, whether or not
+/// Keras can be told of it.
 impl Serialize for Activation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         keras::write_config(self).map_err(ser::Error::custom)?.serialize(serializer)

@@ -149,7 +149,7 @@ fn deep_and_long_texts_neither_overflow_nor_hang() {
     assert!(error(&"{".repeat(100_000)).contains("nested more than 200 deep"));
     assert!(error(&"exp(".repeat(100_000)).contains("nested more than 200 deep"));
     assert!(error(&"x^".repeat(100_000)).contains("nested more than 200 deep"));
-    assert!(error(&"if x then y else ".repeat(10_000)).contains("nested more than 200 deep"));
+    assert!(error(&"if x then ".repeat(10_000)).contains("nested more than 200 deep"));
     assert!(error(&"x".repeat(2 << 20)).contains("more than the 1048576 that are read"));
     let sum = vec!["a"; 100_000].join("+");
     assert_eq!(graph(&sum).nodes().len(), 100_000);

@@ -24,7 +24,9 @@ pub(super) struct BoundCall {
     pub(super) outputs: SmallVec<[OwnedLayout; 1]>,
     pub(super) in_place: InPlace,
     pub(super) plan: BoundPlan,
-    /// Whether it was used since the cache last looked.
+    /// Bytes it takes.
+    bytes: usize,
+    /// Whether it was used again since the cache last looked.
     used: AtomicBool,
 }
 
@@ -87,15 +89,20 @@ fn add_layout(hash: &mut u64, layout: &ArrayLayout<'_>) {
 }
 
 impl BoundCall {
-    /// A plan bound to the layouts of a call.
-    pub(super) fn new<I: Inputs + ?Sized>(arrays: &Arrays<'_, I>, in_place: InPlace, plan: BoundPlan) -> BoundCall {
-        BoundCall {
-            inputs: (0..arrays.inputs.count()).map(|at| arrays.inputs.at(at).layout.to_owned()).collect(),
-            outputs: arrays.outputs.iter().map(|output| output.layout.to_owned()).collect(),
-            in_place,
-            plan,
-            used: AtomicBool::new(true),
-        }
+    /// A plan bound to the layouts of a call. (Made where it stays: moving it about took as long as finding its code.)
+    pub(super) fn new<I: Inputs + ?Sized>(
+        arrays: &Arrays<'_, I>,
+        in_place: InPlace,
+        plan: BoundPlan,
+    ) -> Arc<BoundCall> {
+        let inputs: SmallVec<[OwnedLayout; 4]> =
+            (0..arrays.inputs.count()).map(|at| arrays.inputs.at(at).layout.to_owned()).collect();
+        let outputs: SmallVec<[OwnedLayout; 1]> =
+            arrays.outputs.iter().map(|output| output.layout.to_owned()).collect();
+        let layouts = inputs.iter().chain(&outputs);
+        let layouts: usize = layouts.map(|layout| layout.heap_bytes() + size_of::<OwnedLayout>()).sum();
+        let bytes = size_of::<BoundCall>() + layouts + plan.heap_bytes();
+        Arc::new(BoundCall { inputs, outputs, in_place, plan, bytes, used: AtomicBool::new(false) })
     }
 
     /// Whether a call has the layouts the plan is bound to.
@@ -109,13 +116,6 @@ impl BoundCall {
 
     fn fits<I: Inputs + ?Sized>(&self, arrays: &Arrays<'_, I>, in_place: &InPlace) -> bool {
         self.in_place == *in_place && self.fits_layouts(arrays)
-    }
-
-    fn bytes(&self) -> usize {
-        let layouts = self.inputs.iter().chain(&self.outputs);
-        size_of::<BoundCall>()
-            + layouts.map(|layout| layout.heap_bytes() + size_of::<OwnedLayout>()).sum::<usize>()
-            + self.plan.heap_bytes()
     }
 }
 
@@ -157,15 +157,18 @@ impl BoundCache {
 
     /// Keeps a bound call.
     pub(super) fn keep(&self, fingerprint: Fingerprint, call: &Arc<BoundCall>) {
-        let bytes = call.bytes();
+        // Where it is all that could be kept, whatever else is known is of more use.
+        if call.bytes > self.limit {
+            return;
+        }
         // Freed after the lock is.
         let mut freed: SmallVec<[(Fingerprint, Arc<BoundCall>); 4]> = SmallVec::new();
         let mut shared = self.shared();
         if let Some(before) = shared.calls.put(fingerprint, call.clone()) {
-            shared.bytes -= before.bytes();
+            shared.bytes -= before.bytes;
             freed.push((fingerprint, before));
         }
-        shared.bytes += bytes;
+        shared.bytes += call.bytes;
         let mut left = shared.calls.len();
         while shared.bytes > self.limit && left > 0 {
             left -= 1;
@@ -174,13 +177,14 @@ impl BoundCache {
             if oldest.used.swap(false, Ordering::Relaxed) && left > 0 {
                 shared.calls.put(old, oldest);
             } else {
-                shared.bytes -= oldest.bytes();
+                shared.bytes -= oldest.bytes;
                 freed.push((old, oldest));
             }
         }
         drop(shared);
-        // Threads let go of what left, but for one that runs meanwhile: it does so when it next needs the slot.
-        if !freed.is_empty() {
+        // Threads let go of what left, but for one that runs meanwhile: it does so when it next needs the slot. (Nobody takes
+        // what is no longer shared, so what is ours alone stays so.)
+        if freed.iter().any(|(_, gone)| Arc::strong_count(gone) > 1) {
             for mut table in self.tables.take_all() {
                 let Some(table) = table.as_mut() else { continue };
                 for (gone, _) in &freed {

@@ -2,6 +2,7 @@
 //! arrays are in order.
 
 use super::arrays::Arrays;
+use super::by_name::inputs_in_order;
 use super::error::CallError;
 use super::function::Function;
 use crate::array::{ArrayLayout, ArrayMut, ArrayOut, ArrayRef, Element};
@@ -195,20 +196,7 @@ impl Function {
 
     /// Inputs given by name, in the function's order.
     fn inputs_in_order<'a>(&self, inputs: &[(&str, ArrayRef<'a>)]) -> Result<SmallVec<[ArrayRef<'a>; 8]>, CallError> {
-        let names = self.inputs();
-        if let Some((name, _)) = inputs.iter().find(|(given, _)| !names.iter().any(|known| known == given)) {
-            return Err(CallError::unknown_input(name, names));
-        }
-        let mut ordered = SmallVec::with_capacity(names.len());
-        for name in names {
-            let mut given = inputs.iter().filter(|(given, _)| given == name);
-            match (given.next(), given.next()) {
-                (Some((_, array)), None) => ordered.push(*array),
-                (None, _) => return Err(CallError::MissingInput { name: name.clone(), expected: names.to_vec() }),
-                (Some(_), Some(_)) => return Err(CallError::RepeatedInput { name: name.clone() }),
-            }
-        }
-        Ok(ordered)
+        inputs_in_order(inputs.iter().copied(), self.inputs())
     }
 
     /// Outputs given by name, in the function's order.

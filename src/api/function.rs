@@ -175,7 +175,6 @@ impl Function {
         kind: Option<FlatKind>,
     ) -> Result<(), CallError> {
         let (call, compiled) = self.bind(arrays, in_place)?;
-        let call = Arc::new(call);
         if let (Some(flat), Some(kind)) = (&self.0.flat, kind) {
             flat.keep(kind, self.engine().compiler(), &compiled);
         }
@@ -190,7 +189,7 @@ impl Function {
         &self,
         arrays: &Arrays<'_, I>,
         in_place: InPlace,
-    ) -> Result<(BoundCall, Arc<CompiledPlan>), CallError> {
+    ) -> Result<(Arc<BoundCall>, Arc<CompiledPlan>), CallError> {
         let (inputs, outputs) = (arrays.input_layouts(), arrays.output_layouts());
         let (sizes, compiled) = self.plan(&inputs, &outputs)?;
         self.check_outputs(&compiled, &sizes, &outputs)?;
@@ -220,7 +219,8 @@ impl Function {
         outputs: &[ArrayLayout<'_>],
     ) -> Result<(SmallVec<[usize; 8]>, Arc<CompiledPlan>), CallError> {
         let dtype = ComputeDtype::of(inputs.iter().chain(outputs).map(|array| array.dtype));
-        let symbolic = SymbolicShapes::of(inputs, dtype, self.0.exact);
+        let rereads = outputs.iter().all(|output| output.dtype == dtype.storage());
+        let symbolic = SymbolicShapes::of(inputs, (dtype, rereads), self.0.exact);
         if let Some(known) = self.plans().get(&symbolic.key) {
             let known = known.clone();
             return Ok((symbolic.sizes, known));
@@ -235,6 +235,7 @@ impl Function {
             fuselet_ir::shape::infer(self.graph(), &shapes)?;
         }
         let plan = plan::plan(&graph, &shapes, self.0.fusion, &extent)?;
+        let plan = if rereads { plan } else { plan.without_reread_outputs() };
         let compiled = Arc::new(CompiledPlan::new(plan, dtype));
         self.plans().put(symbolic.key.clone(), compiled.clone());
         // Told once the plan is kept and nothing is locked.

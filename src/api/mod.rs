@@ -14,6 +14,7 @@ mod ahead;
 mod arrays;
 mod bound_cache;
 mod builder;
+mod by_name;
 mod calls;
 mod compile;
 mod engine;

@@ -75,6 +75,7 @@ impl Prepared {
         let outputs: SmallVec<[ArrayOut<'_>; 4]> = layouts.into_iter().map(ArrayOut::nowhere).collect();
         let arrays = Arrays { inputs: inputs.as_slice(), outputs: &outputs };
         let (call, compiled) = function.bind(&arrays, InPlace::new())?;
+        let call = Arc::into_inner(call).expect("nobody else has what was just bound");
         let free_lengths = signature.has_free_lengths();
         let reaches = call.inputs.iter().chain(&call.outputs).map(|layout| layout.borrow().reach()).collect();
         Ok(Prepared(Arc::new(Inner { function: function.clone(), call, compiled, reaches, free_lengths })))

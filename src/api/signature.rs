@@ -1,5 +1,6 @@
 //! Dtypes, shapes and strides of a call's arrays, named.
 
+use super::by_name::inputs_in_order;
 use super::error::CallError;
 use crate::array::{ArrayError, ArrayLayout, ArrayRef, Dtype, MAX_RANK, OwnedLayout};
 use smallvec::SmallVec;
@@ -101,21 +102,8 @@ impl Signature {
     }
 
     /// The layouts of inputs, in the order of these names.
-    pub(super) fn inputs_in_order(&self, names: &[String]) -> Result<SmallVec<[OwnedLayout; 4]>, CallError> {
-        if let Some((name, _)) = self.inputs.iter().find(|(given, _)| !names.contains(given)) {
-            return Err(CallError::unknown_input(name, names));
-        }
-        names
-            .iter()
-            .map(|name| {
-                let mut given = self.inputs.iter().filter(|(given, _)| given == name);
-                match (given.next(), given.next()) {
-                    (Some((_, layout)), None) => Ok(layout.clone()),
-                    (None, _) => Err(CallError::MissingInput { name: name.clone(), expected: names.to_vec() }),
-                    (Some(_), Some(_)) => Err(CallError::RepeatedInput { name: name.clone() }),
-                }
-            })
-            .collect()
+    pub(super) fn inputs_in_order(&self, names: &[String]) -> Result<SmallVec<[&OwnedLayout; 8]>, CallError> {
+        inputs_in_order(self.inputs.iter().map(|(name, layout)| (name.as_str(), layout)), names)
     }
 
     /// The layout of an output, if it was given; an error for layouts of outputs that are none of these.

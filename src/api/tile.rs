@@ -97,7 +97,7 @@ impl Tile {
         let _mode = FloatMode::enter();
         let given = signature.inputs_in_order(function.inputs())?;
         let not_a_tile = |reason: &'static str| CallError::NotATile { reason };
-        let extents = given.iter().map(extent_of).collect::<Option<SmallVec<[Extent; 8]>>>();
+        let extents = given.iter().copied().map(extent_of).collect::<Option<SmallVec<[Extent; 8]>>>();
         let extents = extents.ok_or(not_a_tile("an input has more than two axes, or strides of its own"))?;
         // Lengths that stand for any: two different ones, so that rows and columns are no one size.
         let (rows, columns) = (2usize, 3usize);

@@ -151,10 +151,14 @@ impl<'a> BindRequest<'a> {
                 layout.elements().saturating_mul(layout.dtype.size())
             })
             .collect();
-        let same = |source: usize, sink: usize| match (kernel.sources[source].buffer, kernel.sinks[sink].buffer) {
+        let is_same = |source: usize, sink: usize| match (kernel.sources[source].buffer, kernel.sinks[sink].buffer) {
             (Buffer::Input(input), Buffer::Output(output)) => self.in_place.contains(&(output, input)),
             (a, b) => self.base(a, temporaries) == self.base(b, temporaries),
         };
+        let same: SmallVec<[(usize, usize); 2]> = (0..kernel.sources.len())
+            .flat_map(|source| (0..kernel.sinks.len()).map(move |sink| (source, sink)))
+            .filter(|(source, sink)| is_same(*source, *sink))
+            .collect();
         rows::bind(&RowRequest {
             compiler: self.compiler,
             compiled: self.compiled,

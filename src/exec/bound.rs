@@ -36,7 +36,7 @@ pub(crate) struct BoundKernel {
 }
 
 pub(crate) enum Loops {
-    Elementwise(ElementwiseLoops),
+    Elementwise(Box<ElementwiseLoops>),
     Rows(Box<RowLoops>),
 }
 

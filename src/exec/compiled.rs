@@ -4,6 +4,7 @@
 //! it. What is kept of that is bounded: the least recently used variants leave, and their code goes with the last bound plan
 //! that runs it.
 
+use super::rows::RowCodes;
 use crate::array::{ComputeDtype, Dtype};
 use crate::codegen::write::{self, Form, OperandBinding, PassRequest};
 use crate::compile::{Compiled, Compiler};
@@ -72,13 +73,15 @@ pub(crate) struct CompiledPlan {
     /// Lane ops for each element of each kernel, roughly: decides about threads.
     pub(crate) work: Vec<usize>,
     variants: Mutex<LruCache<Variant, Arc<CompiledPass>, FxBuildHasher>>,
+    /// What row kernels need of them, by class of layouts.
+    pub(crate) rows: RowCodes,
 }
 
 impl CompiledPlan {
     pub(crate) fn new(plan: Plan, dtype: ComputeDtype) -> CompiledPlan {
         let work = plan.kernels.iter().map(|kernel| plan::kernel_work(&plan.graph, kernel)).collect();
         let variants = Mutex::new(LruCache::with_hasher(MOST_VARIANTS, FxBuildHasher));
-        CompiledPlan { plan, dtype, work, variants }
+        CompiledPlan { plan, dtype, work, variants, rows: RowCodes::new() }
     }
 
     /// A pass for these layouts of its slots and dtypes of its kernel's arrays with its code, compiled if it is new.

@@ -40,7 +40,7 @@ pub(crate) fn bind(
     sizes: &[usize],
     (aligned, storage): (&[AlignedOperand], &Storage),
     parts: usize,
-) -> Option<(ElementwiseLoops, SmallVec<[usize; 8]>)> {
+) -> Option<(Box<ElementwiseLoops>, SmallVec<[usize; 8]>)> {
     let plan = &compiled.plan.kernels[kernel];
     let place = |slot: &Slot| operand_of(plan, *slot);
     let slots = &plan.stages[0].row_pass.slots;
@@ -74,7 +74,7 @@ pub(crate) fn bind(
         .collect();
     let code = pass.compiled.code.clone();
     let scratch_bytes = round_up(code.scratch_bytes());
-    Some((ElementwiseLoops { code, nest, parts, scratch_bytes }, operands))
+    Some((Box::new(ElementwiseLoops { code, nest, parts, scratch_bytes }), operands))
 }
 
 /// Where a slot's array is among a kernel's operands: its sources, then its sinks.
@@ -149,7 +149,7 @@ impl ElementwiseLoops {
 
     /// Bytes it takes on the heap, its code not counted.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.nest.len() * size_of::<Dimension>()
+        size_of::<ElementwiseLoops>() + self.nest.len() * size_of::<Dimension>()
     }
 }
 

@@ -13,7 +13,9 @@ use smallvec::SmallVec;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ShapeKey {
     dtype: ComputeDtype,
-    words: SmallVec<[usize; 24]>,
+    /// Whether every output stores what was computed as it is, so that it may be read again.
+    rereads: bool,
+    words: SmallVec<[usize; 14]>,
 }
 
 /// The shapes of the inputs of a call, as a plan sees them.
@@ -25,8 +27,12 @@ pub(crate) struct SymbolicShapes {
 }
 
 impl SymbolicShapes {
-    /// The shapes of inputs of a call that computes in a dtype; with the lengths themselves in the key if `exact`.
-    pub(crate) fn of(inputs: &[ArrayLayout<'_>], dtype: ComputeDtype, exact: bool) -> SymbolicShapes {
+    /// The shapes of inputs of a call that computes in a dtype, and whose outputs may be read again or not; with the lengths themselves in the key if `exact`.
+    pub(crate) fn of(
+        inputs: &[ArrayLayout<'_>],
+        (dtype, rereads): (ComputeDtype, bool),
+        exact: bool,
+    ) -> SymbolicShapes {
         let mut sizes = Numbers::default();
         let mut words = SmallVec::new();
         for input in inputs {
@@ -39,7 +45,7 @@ impl SymbolicShapes {
         if exact {
             words.extend_from_slice(&sizes);
         }
-        SymbolicShapes { key: ShapeKey { dtype, words }, sizes }
+        SymbolicShapes { key: ShapeKey { dtype, rereads, words }, sizes }
     }
 
     /// How a plan names a length of these shapes.
@@ -92,7 +98,7 @@ mod tests {
         // Past 2^16 and back to the first: a key of narrower words took one for the other, and read behind an array.
         let shapes: Vec<[usize; 8]> = (0..10_000).map(|at| std::array::from_fn(|axis| 2 + at * 8 + axis)).collect();
         let layouts: Vec<ArrayLayout<'_>> = shapes.iter().map(|s| ArrayLayout::row_major(Dtype::F32, s)).collect();
-        let symbolic = SymbolicShapes::of(&layouts, ComputeDtype::F32, false);
+        let symbolic = SymbolicShapes::of(&layouts, (ComputeDtype::F32, true), false);
         assert_eq!(symbolic.sizes.len(), 80_000);
         let mut other = layouts.clone();
         let first = [shapes[0][0]];
@@ -100,7 +106,7 @@ mod tests {
         let mut last = layouts.clone();
         let wrapped = [shapes[8192][0]];
         last.push(ArrayLayout::row_major(Dtype::F32, &wrapped));
-        let [a, b] = [other, last].map(|layouts| SymbolicShapes::of(&layouts, ComputeDtype::F32, false).key);
+        let [a, b] = [other, last].map(|layouts| SymbolicShapes::of(&layouts, (ComputeDtype::F32, true), false).key);
         assert_ne!(a, b);
     }
 }

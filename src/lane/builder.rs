@@ -179,24 +179,8 @@ impl LaneBuilder {
             return value;
         }
         // One order for commutative ops, so that equal values are found equal. (Min and Max are not commutative.)
-        let commutative = matches!(
-            op,
-            LaneOp::Add
-                | LaneOp::Mul
-                | LaneOp::Fma
-                | LaneOp::Fms
-                | LaneOp::Fnma
-                | LaneOp::Equal
-                | LaneOp::Unequal
-                | LaneOp::MaskAnd
-                | LaneOp::MaskOr
-                | LaneOp::IntAdd
-                | LaneOp::And
-                | LaneOp::Or
-                | LaneOp::Xor
-        );
         let (first, second) = (arguments[0], arguments.get(1).copied().unwrap_or(arguments[0]));
-        let (first, second) = if commutative && second < first { (second, first) } else { (first, second) };
+        let (first, second) = if op.is_commutative() && second < first { (second, first) } else { (first, second) };
         let padded = match arguments.len() {
             1 => [first; 3],
             2 => [first, second, first],

@@ -166,8 +166,9 @@ lane!(f64, u64);
 pub trait LaneVisitor<L: Lane> {
     /// What the visitor returns.
     type Output;
-    /// Takes the meaning of an op of some arity on the bits of one lane; arguments past the arity are ignored.
-    fn visit<const ARITY: usize, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) -> Self::Output;
+    /// Takes the meaning of the op whose number is `OP` (`LaneOp as u8`) on the bits of one lane; arguments past its arity are
+    /// ignored.
+    fn visit<const OP: u8, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) -> Self::Output;
 }
 
 macro_rules! kind_type {
@@ -239,7 +240,7 @@ macro_rules! lane_op_table {
             }
 
             /// The kinds of the arguments; their number is the arity (1 to 3).
-            pub fn arguments(self) -> &'static [LaneKind] {
+            pub const fn arguments(self) -> &'static [LaneKind] {
                 match self { $( LaneOp::$variant => &[$(LaneKind::$kind),*], )* }
             }
 
@@ -256,8 +257,7 @@ macro_rules! lane_op_table {
                         #[inline(always)]
                         #[allow(clippy::extra_unused_type_parameters)]
                         fn meaning<L: Lane>($($argument: kind_type!($kind, L)),*) -> kind_type!($result, L) { $meaning }
-                        const ARITY: usize = [$(stringify!($argument)),*].len();
-                        visitor.visit::<ARITY, _>(#[inline(always)] |a: L::Bits, b: L::Bits, c: L::Bits| {
+                        visitor.visit::<{ LaneOp::$variant as u8 }, _>(#[inline(always)] |a: L::Bits, b: L::Bits, c: L::Bits| {
                             apply_meaning!(L, meaning, a, b, c, [$($kind),*] -> $result)
                         })
                     } )*
@@ -304,15 +304,33 @@ lane_op_table! {
 }
 
 impl LaneOp {
+    /// Whether the first two arguments may change places: with equal bits, but for which of two NaNs shows.
+    /// Not so [`LaneOp::Min`] and [`LaneOp::Max`], which tell zeros apart.
+    pub const fn is_commutative(self) -> bool {
+        matches!(
+            self,
+            LaneOp::Add
+                | LaneOp::Mul
+                | LaneOp::Fma
+                | LaneOp::Fms
+                | LaneOp::Fnma
+                | LaneOp::Equal
+                | LaneOp::Unequal
+                | LaneOp::MaskAnd
+                | LaneOp::MaskOr
+                | LaneOp::IntAdd
+                | LaneOp::And
+                | LaneOp::Or
+                | LaneOp::Xor
+        )
+    }
+
     /// The op on the bits of one lane; arguments past the arity are ignored.
     pub fn evaluate<L: Lane>(self, arguments: [L::Bits; 3]) -> L::Bits {
         struct Once<L: Lane>([L::Bits; 3]);
         impl<L: Lane> LaneVisitor<L> for Once<L> {
             type Output = L::Bits;
-            fn visit<const ARITY: usize, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(
-                self,
-                meaning: F,
-            ) -> L::Bits {
+            fn visit<const OP: u8, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) -> L::Bits {
                 meaning(self.0[0], self.0[1], self.0[2])
             }
         }

@@ -14,7 +14,7 @@ pub(crate) fn node_cost(node: &Node) -> usize {
             Class::Special => 20,
             Class::Companion => match op {
                 Op::ExpCutoff => 0,
-                Op::ProductError => 2,
+                Op::ProductError | Op::Binade => 2,
                 Op::DifferenceError => 6,
                 _ => 14,
             },

@@ -36,6 +36,11 @@ pub enum FusionDecision {
         /// The kernel.
         kernel: String,
     },
+    /// A kernel of its own, because its result is read in many different parts.
+    CutOften {
+        /// The kernel.
+        kernel: String,
+    },
     /// A value is written to memory by one kernel and read by a later one.
     KeptBetweenKernels {
         /// The value.
@@ -81,6 +86,9 @@ impl fmt::Display for FusionDecision {
                 write!(formatter, "`{after}` is a kernel of its own: its shape differs from `{before}`'s")
             }
             FusionDecision::Unfused { kernel } => write!(formatter, "`{kernel}` is a kernel of its own: fusion is off"),
+            FusionDecision::CutOften { kernel } => {
+                write!(formatter, "`{kernel}` is a kernel of its own: halves of halves of its result are read")
+            }
             FusionDecision::KeptBetweenKernels { value, cost } => {
                 write!(formatter, "`{value}` goes through memory between kernels: about {cost} ops to compute again")
             }

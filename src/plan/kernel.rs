@@ -127,6 +127,15 @@ pub struct StageReduction {
     pub kept: Option<usize>,
 }
 
+/// What a row must fulfil for the pass along it to matter to its reductions: otherwise all of them are reductions of zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The scalar with the bool.
+    pub scalar: usize,
+    /// What it has to be.
+    pub holds: bool,
+}
+
 /// One stage of a kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stage {
@@ -136,6 +145,9 @@ pub struct Stage {
     pub reductions: Vec<StageReduction>,
     /// The pass across rows that follows.
     pub per_row_pass: PassPlan,
+    /// Where the pass along the row does nothing but reduce `if condition then value else 0` with one condition a row: that
+    /// condition. The pass may then be left out for rows that do not fulfil it.
+    pub condition: Option<Condition>,
 }
 
 /// A kernel: loops over one domain.

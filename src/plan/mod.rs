@@ -14,10 +14,13 @@ mod nodes;
 mod partition;
 mod planner;
 mod report;
+mod reread;
 mod sink;
 mod stages;
 
 pub(crate) use cost::{kernel_work, node_cost};
 pub use decision::FusionDecision;
-pub use kernel::{Buffer, Extent, KernelPlan, PassPlan, Plan, Sink, Slot, Source, Stage, StageReduction, Temporary};
+pub use kernel::{
+    Buffer, Condition, Extent, KernelPlan, PassPlan, Plan, Sink, Slot, Source, Stage, StageReduction, Temporary,
+};
 pub use planner::{Fusion, plan};

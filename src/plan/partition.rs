@@ -13,7 +13,7 @@ use super::nodes::NodeSet;
 use super::stages::{self, Draft};
 use fuselet_ir::shape::{self, Shape};
 use fuselet_ir::{Graph, Half, Node, NodeId};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// An array that exists before a region runs.
 #[derive(Clone, Debug)]
@@ -252,9 +252,10 @@ impl Partition<'_> {
         const MOST: usize = 6;
         let mut hidden = NodeSet::of(self.graph);
         for (id, label) in self.graph.labels().filter(|(id, _)| inside.contains(*id)) {
+            let own: FxHashSet<NodeId> = label.arguments.iter().copied().collect();
             let mut stack: Vec<NodeId> = self.graph.node(id).arguments().to_vec();
             while let Some(inner) = stack.pop() {
-                if !label.arguments.contains(&inner) && inside.contains(inner) && hidden.insert(inner) {
+                if !own.contains(&inner) && inside.contains(inner) && hidden.insert(inner) {
                     stack.extend(self.graph.node(inner).arguments());
                 }
             }

@@ -44,8 +44,9 @@ impl fmt::Display for Plan {
                     if !stage.row_pass.is_empty() {
                         writeln!(
                             formatter,
-                            "    stage {number}: {} ops along the row{reductions}",
-                            stage.row_pass.nodes.len()
+                            "    stage {number}: {} ops along the row{reductions}{}",
+                            stage.row_pass.nodes.len(),
+                            if stage.condition.is_some() { ", where a row needs it" } else { "" }
                         )?;
                     }
                     if !stage.per_row_pass.is_empty() {

@@ -7,10 +7,10 @@
 
 use super::cost::{KEEP_COST, node_cost};
 use super::decision::FusionDecision;
-use super::kernel::{Buffer, Extent, KernelPlan, PassPlan, Sink, Slot, Source, Stage, StageReduction};
+use super::kernel::{Buffer, Condition, Extent, KernelPlan, PassPlan, Sink, Slot, Source, Stage, StageReduction};
 use super::nodes::NodeSet;
 use fuselet_ir::shape::Shape;
-use fuselet_ir::{Graph, Kind, Node, NodeId, Reduction};
+use fuselet_ir::{Graph, Kind, Node, NodeId, Op, Reduction};
 
 /// A kernel before its passes are made.
 pub(super) struct Draft {
@@ -162,6 +162,9 @@ pub(super) fn build(
             });
         }
     }
+    for stage in &mut stages {
+        stage.condition = condition_of(graph, stage);
+    }
     KernelPlan {
         name,
         domain: dimensions(&draft.domain),
@@ -172,6 +175,31 @@ pub(super) fn build(
         scalars: builder.scalars,
         stages,
     }
+}
+
+/// The condition without which a stage reduces nothing but zeros and stores nothing, if it is one scalar for the whole row.
+///
+/// This is how a function tries a cheap form first: reductions of `if careful then value else 0` cost nothing where no row
+/// of a batch needs them. Their results are the same either way, so fusing changes no bit.
+fn condition_of(graph: &Graph, stage: &Stage) -> Option<Condition> {
+    let pass = &stage.row_pass;
+    let reduces_only = pass.slots.iter().all(|slot| !matches!(slot, Slot::Sink(_) | Slot::Keep(_)));
+    let mut conditions = stage.reductions.iter().map(|reduction| {
+        let Node::Elementwise { op: Op::Select, arguments } = graph.node(reduction.argument) else { return None };
+        let zero = |id: NodeId| graph.constant_value(id).is_some_and(|value| value == 0.0);
+        let holds = match (zero(arguments[1]), zero(arguments[2])) {
+            (false, true) => true,
+            (true, false) => false,
+            _ => return None,
+        };
+        let scalar = pass.loads.iter().find_map(|(slot, node)| match pass.slots[*slot] {
+            Slot::Scalar(scalar) if *node == arguments[0] => Some(scalar),
+            _ => None,
+        })?;
+        (reduction.kept.is_none()).then_some(Condition { scalar, holds })
+    });
+    let first = conditions.next()??;
+    (reduces_only && conditions.all(|other| other == Some(first))).then_some(first)
 }
 
 fn store(pass: &mut PassPlan, slot: Slot, node: NodeId) {

@@ -91,6 +91,8 @@ impl Arithmetic {
                 if power.is_finite() { scale(self.exp(a(), p), power as i32) } else { from_f64(f64::NAN, p) }
             }
             Op::NormalTailScaled => scale(self.normal_cdf(&a().neg(), p), 64),
+            // The power of two alone matters, and that of a float64 is exact.
+            Op::Binade => from_f64((op.row().meaning)([to_f64(a()), 0.0, 0.0]), p),
             Op::TanhGap => self.tanh_gap(a(), p),
             Op::ExpCutoff => from_f64((op.row().meaning)([0.0; 3]), p),
             // Nothing is rounded here, so there is nothing to repair.

@@ -39,6 +39,15 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// Functions that call functions, twice and twice again.
+    #[error(
+        "the expression is too large: its functions expand to more than {limit} operations; \
+         a function that calls another several times multiplies its operations"
+    )]
+    TooManyOps {
+        /// The limit, which grows with what is written outside of functions.
+        limit: usize,
+    },
     /// A graph that breaks an invariant: two outputs of one name, an axis named twice, no output at all.
     #[error(transparent)]
     Graph(#[from] VerifyError),

@@ -34,6 +34,17 @@ pub enum Problem {
     /// A character that starts nothing.
     #[error("unexpected character {0:?}")]
     Character(char),
+    /// `//` where it documents no definition.
+    #[error("`//` is neither an operator nor a comment")]
+    Slashes,
+    /// An operator of other languages.
+    #[error("`{operator}` is no operator here")]
+    ForeignOperator {
+        /// The operator.
+        operator: &'static str,
+        /// What to write instead.
+        instead: &'static str,
+    },
     /// A number that cannot be read.
     #[error("`{text}` is not a number: {reason}")]
     Number {
@@ -123,6 +134,14 @@ pub enum Problem {
     /// An argument by position after one by name.
     #[error("an argument by position cannot follow one by name")]
     PositionAfterName,
+    /// `max(x, 0)`: the largest along axis 0, where most mean the larger of two values.
+    #[error("the second argument of `{reduction}` is an axis, which must be named")]
+    AxisByPosition {
+        /// The reduction.
+        reduction: String,
+        /// The op that compares two values.
+        elementwise: &'static str,
+    },
     /// A value of a type that does not belong here.
     #[error("{place} must be {expected}, but this is {found}")]
     Type {
@@ -167,6 +186,18 @@ impl Problem {
             | Problem::UnknownParameter { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean `{name}`?"))
             }
+            Problem::AxisByPosition { reduction, elementwise } => {
+                let which = if *elementwise == "maximum" { "larger" } else { "smaller" };
+                Some(format!(
+                    "write `{elementwise}(x, y)` for the {which} of two values, `{reduction}(x, axis = 0)` to reduce axis 0"
+                ))
+            }
+            Problem::Slashes => Some(
+                "a comment begins with `#`, and `floor(x / 2)` divides and rounds down; `///` begins a line of \
+                 documentation before `fn`"
+                    .to_owned(),
+            ),
+            Problem::ForeignOperator { instead, .. } => Some((*instead).to_owned()),
             Problem::ChainedComparison => Some("write `a < b and b < c`".to_owned()),
             Problem::PipeSegment => Some("write `|> f |> * 2` or put parentheses around the left side".to_owned()),
             Problem::PositionAfterName => Some("write its name too, or put it first".to_owned()),

@@ -14,6 +14,17 @@ pub enum Meaning {
 
 choices!("meaning", Meaning { Definition = "definition", Form = "form" });
 
+/// How many operations a graph may have, however little was written: functions that call functions twice double them each time.
+const MOST_OPS: usize = 1 << 16;
+
+/// How many more a graph may have for each operator and call that was written: far more than the library's functions have.
+const MOST_OPS_A_TERM: usize = 128;
+
+/// The most nodes of a graph made of so many operators and calls.
+pub(super) fn most_ops(terms: usize) -> usize {
+    MOST_OPS.saturating_add(terms.saturating_mul(MOST_OPS_A_TERM))
+}
+
 /// What the expansion of an expression may cost, over all its functions: steps left.
 pub(crate) struct Budget {
     left: usize,

@@ -1,11 +1,11 @@
 //! Programs: named expressions, and their graph.
 
-use super::expand::{Budget, Meaning};
+use super::expand::{Budget, Meaning, most_ops};
 use super::node::{Call, Expr, Operation};
 use crate::error::{ActivationError, Error};
 use crate::graph::verify::verify;
 use crate::graph::{Graph, Node, NodeId};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// One or several named expressions.
 ///
@@ -54,10 +54,28 @@ impl Program {
         &self.bindings
     }
 
+    /// How many operators, calls and leaves there are.
+    fn terms(&self) -> usize {
+        let mut seen = FxHashSet::default();
+        let mut pending: Vec<&Expr> = self.bindings.iter().chain(self.outputs.iter().map(|(_, expr)| expr)).collect();
+        while let Some(expr) = pending.pop() {
+            if seen.insert(expr.address()) {
+                pending.extend(&expr.node().arguments);
+            }
+        }
+        seen.len()
+    }
+
     /// The graph that computes the outputs. The results of library calls that the author wrote are labelled.
     pub fn graph(&self, meaning: Meaning) -> Result<Graph, Error> {
         let mut graph = Graph::with_inputs(self.inputs.clone());
-        let mut builder = GraphBuilder { graph: &mut graph, meaning, budget: Budget::new() };
+        let mut builder = GraphBuilder {
+            graph: &mut graph,
+            meaning,
+            budget: Budget::new(),
+            most_ops: most_ops(0),
+            program: Some(self),
+        };
         let mut done = FxHashMap::default();
         for expr in &self.bindings {
             builder.add(expr, &[], &mut done, true)?;
@@ -94,9 +112,25 @@ struct GraphBuilder<'g> {
     graph: &'g mut Graph,
     meaning: Meaning,
     budget: Budget,
+    /// How many nodes the graph may have.
+    most_ops: usize,
+    /// What is built, until it was asked how large it is: only large graphs need to know.
+    program: Option<&'g Program>,
 }
 
 impl GraphBuilder<'_> {
+    /// Refuses graphs that are large beyond proportion to what was written.
+    fn check_ops(&mut self) -> Result<(), Error> {
+        if self.graph.nodes().len() <= self.most_ops {
+            return Ok(());
+        }
+        if let Some(program) = self.program.take() {
+            self.most_ops = most_ops(program.terms());
+            return self.check_ops();
+        }
+        Err(Error::TooManyOps { limit: self.most_ops })
+    }
+
     /// The node of an expression. `arguments` are the tensors of the function whose body it is part of; `done` holds
     /// what was built already, by address. Recursive only from call to body.
     fn add(
@@ -135,6 +169,7 @@ impl GraphBuilder<'_> {
                 Operation::Half { axis, half } => self.graph.half(built[0], *axis, *half),
                 Operation::Call(call) => self.call(&**call, &built, outermost)?,
             };
+            self.check_ops()?;
             done.insert(expr.address(), id);
         }
         Ok(done[&root.address()])

@@ -20,7 +20,8 @@
 //! digits. What is read is verified: a graph that breaks an invariant is an error, whoever wrote it.
 //!
 //! [`Graph`] implements serde's traits, so it can be a part of larger documents; [`to_string`] and [`from_str`] are
-//! the plain way.
+//! the plain way. Text longer than [`MAX_JSON`] is not read, and no graph of more than [`MAX_NODES`] nodes, wherever it
+//! comes from.
 
 use super::arena::Graph;
 use super::node::{Arguments, Axes, Half, Label, Node, NodeId, Output};
@@ -32,7 +33,14 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::marker::PhantomData;
 use thiserror::Error;
+
+/// The longest text that [`from_str`] reads, in bytes.
+pub const MAX_JSON: usize = 1 << 26;
+
+/// The most nodes of a graph that is read, and the most inputs, outputs and labels.
+pub const MAX_NODES: usize = 1 << 20;
 
 /// Why JSON is no graph.
 #[derive(Error)]
@@ -41,6 +49,14 @@ pub enum JsonError {
     /// Not JSON, not of the form in the module's documentation, or (the message says so) no sound graph.
     #[error("cannot read a graph from JSON: {0}")]
     Form(#[from] serde_json::Error),
+    /// More text than is read.
+    #[error("the JSON has {length} bytes, more than the {limit} that are read")]
+    TooLong {
+        /// Its length in bytes.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// What the form of a graph cannot rule out.
@@ -48,8 +64,6 @@ pub enum JsonError {
 enum ContentError {
     #[error("node %{node}: {error}")]
     UnknownName { node: usize, error: UnknownName },
-    #[error("the graph has more than 2^32 nodes")]
-    TooManyNodes,
     #[error(transparent)]
     Verify(#[from] VerifyError),
 }
@@ -61,17 +75,45 @@ pub fn to_string(graph: &Graph) -> Result<String, JsonError> {
 
 /// The graph written by [`to_string`].
 pub fn from_str(text: &str) -> Result<Graph, JsonError> {
+    if text.len() > MAX_JSON {
+        return Err(JsonError::TooLong { length: text.len(), limit: MAX_JSON });
+    }
     Ok(serde_json::from_str(text)?)
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GraphForm {
+    #[serde(deserialize_with = "bounded")]
     inputs: Vec<String>,
+    #[serde(deserialize_with = "bounded")]
     nodes: Vec<NodeForm>,
+    #[serde(deserialize_with = "bounded")]
     outputs: Vec<OutputForm>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "bounded", skip_serializing_if = "Vec::is_empty")]
     labels: Vec<LabelForm>,
+}
+
+/// A list of at most [`MAX_NODES`], so that reading a longer one stops there.
+fn bounded<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Bounded<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Bounded<T> {
+        type Value = Vec<T>;
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a list")
+        }
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(item) = items.next_element()? {
+                if list.len() == MAX_NODES {
+                    return Err(de::Error::custom(format_args!("a list of more than {MAX_NODES} entries is not read")));
+                }
+                list.push(item);
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_seq(Bounded(PhantomData))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -245,9 +287,6 @@ impl<'de> Deserialize<'de> for Graph {
 }
 
 fn graph_of(form: GraphForm) -> Result<Graph, ContentError> {
-    if u32::try_from(form.nodes.len()).is_err() {
-        return Err(ContentError::TooManyNodes);
-    }
     let id = |index: u32| NodeId::from_index(index as usize);
     let nodes: Result<Vec<Node>, ContentError> = form.nodes.into_iter().enumerate().map(node_of).collect();
     let outputs = form.outputs.into_iter().map(|output| Output { name: output.name, node: id(output.node) });

@@ -3,6 +3,7 @@
 //! A config comes from a file: [`parse_config`] refuses what is too long, nested too deep (`serde_json`'s limit of 128),
 //! or gives a key twice, so that nobody reads one value and another reader another.
 
+use super::plain::clip;
 use crate::display::debug_as_displayed;
 use crate::error::{ActivationError, Error};
 use crate::language::MAX_TEXT;
@@ -82,6 +83,34 @@ pub enum ConfigError {
         /// What is wrong with it.
         error: Box<Error>,
     },
+    /// A layer that is no function of single elements or rows, or that nobody knows.
+    #[error("the layer `{name}` is a {class}, which is not supported{}", suggestion(nearest))]
+    UnsupportedLayer {
+        /// Its class.
+        class: String,
+        /// Its name.
+        name: String,
+        /// A known class near to it.
+        nearest: Option<String>,
+    },
+    /// A layer whose weights or inputs do not fit.
+    #[error("the layer `{name}` ({class}) {problem}")]
+    Layer {
+        /// Its class.
+        class: String,
+        /// Its name.
+        name: String,
+        /// What does not fit.
+        problem: String,
+    },
+    /// An activation that Keras cannot be told of.
+    #[error("Keras 3 has no spelling for `{activation}`: {reason}")]
+    NoSpelling {
+        /// The activation.
+        activation: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// A function whose definition, read again, is another one.
     #[error(
         "`{identifier}` depends on several functions called the same; give them names of their own to serialize it"
@@ -90,26 +119,6 @@ pub enum ConfigError {
         /// The function.
         identifier: String,
     },
-}
-
-/// The beginning of a text that may be of any length.
-pub(super) fn clip(text: &str) -> String {
-    const SHOWN: usize = 80;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-pub(super) fn describe(value: &Json) -> String {
-    match value {
-        Json::Null => "null".to_owned(),
-        Json::Bool(value) => value.to_string(),
-        Json::Number(value) => value.to_string(),
-        Json::String(text) => format!("\"{}\"", clip(text)),
-        Json::Array(_) => "a list".to_owned(),
-        Json::Object(_) => "a dictionary".to_owned(),
-    }
 }
 
 /// JSON text to a value. Refuses long texts, deep nesting and duplicate keys.

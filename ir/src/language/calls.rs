@@ -12,6 +12,15 @@ use crate::op::{Op, Reduction};
 use crate::value::{Value, whole};
 use std::sync::Arc;
 
+/// The op between two values that other languages call by the name of a reduction.
+fn elementwise_counterpart(reduction: Reduction) -> Option<Op> {
+    match reduction {
+        Reduction::Max => Some(Op::Maximum),
+        Reduction::Min => Some(Op::Minimum),
+        _ => None,
+    }
+}
+
 impl Elaborator<'_> {
     pub(super) fn call(
         &mut self,
@@ -32,6 +41,7 @@ impl Elaborator<'_> {
         let mut piped = piped;
         let mut terms = Vec::with_capacity(arguments.len());
         let takes_axis = Op::by_name(name).is_none();
+        let other = Reduction::by_name(name).and_then(elementwise_counterpart);
         for (index, argument) in arguments.iter().enumerate() {
             if let Some((given, span)) = &argument.name
                 && !(takes_axis && index == 1 && given == "axis")
@@ -47,6 +57,17 @@ impl Elaborator<'_> {
                 Some(term) => term,
                 None => self.term(argument.value)?,
             };
+            // Lists and none can be nothing but axes.
+            let is_axes = matches!(term, Term::Constant(Value::Axes(_) | Value::None));
+            if let Some(elementwise) = other
+                && index > 0
+                && argument.name.is_none()
+                && !is_axes
+                && !self.names_axes(argument.value)
+            {
+                let problem = Problem::AxisByPosition { reduction: name.to_owned(), elementwise: elementwise.name() };
+                return self.fail(problem, self.span(argument.value));
+            }
             terms.push((term, argument.value));
         }
         self.builtin(id, name, terms)

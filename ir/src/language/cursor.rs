@@ -1,16 +1,18 @@
 //! The parser's place among the tokens, and what it takes from there.
 
 use super::ast::Tree;
-use super::lexer::{self, Token};
+use super::lexer::{self, Lexeme, Token};
 use crate::error::{Problem, Span, SyntaxError};
 use std::sync::Arc;
 
 /// Tokens and the place among them, with the tree that grows from them.
 pub(super) struct Parser {
     pub text: Arc<str>,
-    pub tokens: Vec<(Token, Span)>,
+    pub tokens: Vec<Lexeme>,
     pub at: usize,
     pub depth: usize,
+    /// Whether an expression ends with its line: in a definition, outside of brackets.
+    pub ends_with_line: bool,
     pub tree: Tree,
 }
 
@@ -21,27 +23,45 @@ impl Parser {
         lexer::check_length(text)?;
         let text: Arc<str> = text.into();
         let tokens = lexer::tokens(&text)?;
-        Ok(Parser { text, tokens, at: 0, depth: 0, tree: Tree::default() })
+        Ok(Parser { text, tokens, at: 0, depth: 0, ends_with_line: false, tree: Tree::default() })
     }
 
     pub(super) fn peek(&self) -> &Token {
-        &self.tokens[self.at].0
+        &self.tokens[self.at].token
     }
 
     pub(super) fn peek_second(&self) -> &Token {
-        &self.tokens[(self.at + 1).min(self.tokens.len() - 1)].0
+        self.token(1)
+    }
+
+    /// The token so many places on.
+    pub(super) fn token(&self, ahead: usize) -> &Token {
+        &self.tokens[(self.at + ahead).min(self.tokens.len() - 1)].token
+    }
+
+    /// Whether the token at hand begins a line in a place where expressions end with their lines.
+    pub(super) fn at_new_line(&self) -> bool {
+        self.ends_with_line && self.tokens[self.at].first_of_line
+    }
+
+    /// Reads something in which lines matter, or do not.
+    pub(super) fn with_lines<T>(&mut self, matter: bool, read: impl FnOnce(&mut Parser) -> Parsed<T>) -> Parsed<T> {
+        let outside = std::mem::replace(&mut self.ends_with_line, matter);
+        let result = read(self);
+        self.ends_with_line = outside;
+        result
     }
 
     pub(super) fn span(&self) -> Span {
-        self.tokens[self.at].1
+        self.tokens[self.at].span
     }
 
     pub(super) fn last_span(&self) -> Span {
-        self.tokens[self.at.saturating_sub(1)].1
+        self.tokens[self.at.saturating_sub(1)].span
     }
 
     pub(super) fn next(&mut self) -> Token {
-        let token = self.tokens[self.at].0.clone();
+        let token = self.tokens[self.at].token.clone();
         self.at = (self.at + 1).min(self.tokens.len() - 1);
         token
     }

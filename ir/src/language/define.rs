@@ -1,13 +1,13 @@
 //! Definitions to functions: a parsed definition is checked, its calls are bound, and it becomes the body of a
 //! library function.
 
-use super::ast::{AstId, DefinitionAst, DerivativeAst, RequirementAst};
+use super::ast::{AstId, DefinitionAst, DerivativeAst, ParameterAst, RequirementAst};
 use super::builtin::{builtin_names, is_builtin};
 use super::elaborate::{Elaborator, Term};
 use super::parser::Source;
 use crate::error::{ActivationError, Problem, Span, SyntaxError};
 use crate::expr::{Budget, Expr};
-use crate::library::{Body, Callees, Entry, Function, Functions, MAX_HEIGHT, Parameter, Part, Table};
+use crate::library::{Body, Callees, Entry, Function, Functions, MAX_HEIGHT, Parameter, ParameterType, Part, Table};
 use crate::nearest::nearest;
 use crate::value::Value;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ struct Defined {
     source: Arc<Source>,
     name: String,
     tensors: Vec<String>,
-    /// The names of the parameters.
-    parameters: Vec<String>,
+    /// The names of the parameters, and whether they hold axes.
+    parameters: Vec<(String, bool)>,
     requirements: Vec<RequirementAst>,
     definition: AstId,
     form: Option<AstId>,
@@ -64,7 +64,7 @@ pub(super) fn define(
         source: Arc::clone(source),
         name: ast.name.clone(),
         tensors: tensors.clone(),
-        parameters: ast.parameters.iter().map(|parameter| parameter.name.clone()).collect(),
+        parameters: ast.parameters.iter().map(|parameter| (parameter.name.clone(), holds_axes(parameter))).collect(),
         requirements: ast.requirements,
         definition: ast.definition,
         form: ast.form,
@@ -124,13 +124,21 @@ fn check(function: &Function, name_span: Span, source: &Source, budget: &mut Bud
     function.require(&defaults, budget).map_err(refused)
 }
 
+/// Whether a parameter is an axis or axes: by its type, or by its name.
+fn holds_axes(parameter: &ParameterAst) -> bool {
+    matches!(parameter.ty, ParameterType::Axis | ParameterType::Axes) || parameter.name == "axis"
+}
+
 impl Defined {
     fn elaborator<'a>(&'a self, values: &[Value], budget: &'a mut Budget) -> Elaborator<'a> {
         // Binding is work too; where nothing is left, the elaborator says so at its first step.
         budget.spend(values.len());
         let mut elaborator = Elaborator::new(&self.source, &*self.callees, budget, false);
-        for (parameter, value) in self.parameters.iter().zip(values) {
-            elaborator.bind(parameter, Term::Constant(value.clone()));
+        for ((parameter, holds_axes), value) in self.parameters.iter().zip(values) {
+            match holds_axes {
+                true => elaborator.bind_axes(parameter, value.clone()),
+                false => elaborator.bind(parameter, Term::Constant(value.clone())),
+            }
         }
         elaborator
     }
@@ -201,7 +209,7 @@ impl Defined {
             rest = &rest[open..];
             let name =
                 rest[1..].find(['{', '}']).filter(|end| rest[1 + end..].starts_with('}')).map(|end| &rest[1..=end]);
-            let place = name.and_then(|name| self.parameters.iter().position(|parameter| parameter == name));
+            let place = name.and_then(|name| self.parameters.iter().position(|(parameter, _)| parameter == name));
             match (name, place) {
                 (Some(name), Some(place)) => {
                     message.push_str(&values[place].to_string());

@@ -1,6 +1,6 @@
 //! Definitions of functions: plain descent.
 
-use super::ast::{Ast, DefinitionAst, DerivativeAst, ParameterAst, RequirementAst};
+use super::ast::{Ast, AstId, DefinitionAst, DerivativeAst, ParameterAst, RequirementAst};
 use super::cursor::{Parsed, Parser};
 use super::lexer::Token;
 use super::limits::MAX_PARAMETERS;
@@ -58,7 +58,7 @@ impl Parser {
             }
         }
         self.expect("=")?;
-        let definition = self.expression(0)?;
+        let definition = self.line()?;
         let mut ast = DefinitionAst {
             docs,
             private,
@@ -82,6 +82,11 @@ impl Parser {
         Ok(ast)
     }
 
+    /// An expression that ends with its line.
+    fn line(&mut self) -> Parsed<AstId> {
+        self.with_lines(true, |parser| parser.expression(0))
+    }
+
     fn parameter(&mut self, name: String) -> Parsed<ParameterAst> {
         let ty = if self.take(":") {
             let (ty, ty_span) = self.name("a type: number, boolean, axis or axes")?;
@@ -101,6 +106,9 @@ impl Parser {
         self.expect("=")?;
         let default_span = self.span();
         let negative = self.take("-");
+        if !negative {
+            self.take("+");
+        }
         let default = match (self.next(), negative) {
             (Token::Number(value), false) => Value::Number(value),
             (Token::Number(value), true) => Value::Number(-value),
@@ -133,8 +141,27 @@ impl Parser {
         Ok(ParameterAst { name, ty, default })
     }
 
+    /// Whether a clause begins here. Where what follows its word can only follow a name, it is one.
+    fn at_clause(&self) -> bool {
+        let Token::Name(word) = self.peek() else { return false };
+        let takes_name = match word.as_str() {
+            "via" | "derivative" | "require" | "alternative" => false,
+            "alias" | "parameter_alias" => true,
+            _ => return false,
+        };
+        match self.token(1) {
+            Token::End | Token::Keyword("and" | "or") => false,
+            Token::Symbol("(" | "-" | "+") => !takes_name,
+            Token::Symbol(symbol) => matches!(*symbol, "[" | "{"),
+            _ => true,
+        }
+    }
+
     fn clause(&mut self, ast: &mut DefinitionAst) -> Parsed<bool> {
         let start = self.span();
+        if !self.at_clause() {
+            return Ok(false);
+        }
         if self.peek() == &Token::Name("alternative".to_owned()) {
             self.next();
             self.expect("(")?;
@@ -165,20 +192,18 @@ impl Parser {
                 if ast.form.is_some() {
                     return self.fail(Problem::Definition(format!("`{}` has two forms", ast.name)), start);
                 }
-                ast.form = Some(self.expression(0)?);
+                ast.form = Some(self.line()?);
             }
             "derivative" => {
                 self.next();
-                let cotangent = match (self.peek(), self.tokens.get(self.at + 1), self.tokens.get(self.at + 2)) {
-                    (Token::Symbol("("), Some((Token::Name(name), _)), Some((Token::Symbol(")"), _))) => {
-                        Some(name.clone())
-                    }
+                let cotangent = match (self.peek(), self.token(1), self.token(2)) {
+                    (Token::Symbol("("), Token::Name(name), Token::Symbol(")")) => Some(name.clone()),
                     _ => None,
                 };
                 if cotangent.is_some() {
                     self.at += 3;
                 }
-                ast.derivative = Some(DerivativeAst { cotangent, body: self.expression(0)? });
+                ast.derivative = Some(DerivativeAst { cotangent, body: self.line()? });
             }
             "alias" => {
                 self.next();
@@ -192,7 +217,7 @@ impl Parser {
             "require" => {
                 self.bounded(ast.requirements.len(), MAX_PARAMETERS, "requirements of a function")?;
                 self.next();
-                let condition = self.expression(0)?;
+                let condition = self.line()?;
                 self.expect(":")?;
                 let Token::Text(message) = self.peek().clone() else {
                     return Err(self.expected("a message in quotes"));

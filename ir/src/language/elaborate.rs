@@ -11,7 +11,7 @@ use crate::expr::{Budget, Expr};
 use crate::library::Functions;
 use crate::nearest::nearest;
 use crate::value::Value;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// What a name or an expression stands for.
 #[derive(Clone)]
@@ -37,6 +37,8 @@ pub(super) struct Elaborator<'a> {
     /// Whether names that are not bound are inputs.
     inputs: bool,
     bindings: FxHashMap<String, Vec<Term>>,
+    /// The parameters that hold axes, where nothing hides them.
+    axes: FxHashSet<String>,
     /// Inside the argument of a parameter: arithmetic on numbers is done at once.
     pub(super) folding: bool,
 }
@@ -45,11 +47,35 @@ pub(super) type Elaborated<T> = Result<T, SyntaxError>;
 
 impl<'a> Elaborator<'a> {
     pub fn new(source: &'a Source, functions: &'a dyn Functions, budget: &'a mut Budget, inputs: bool) -> Self {
-        Elaborator { source, functions, budget, inputs, bindings: FxHashMap::default(), folding: false }
+        Elaborator {
+            source,
+            functions,
+            budget,
+            inputs,
+            bindings: FxHashMap::default(),
+            axes: FxHashSet::default(),
+            folding: false,
+        }
     }
 
     pub fn bind(&mut self, name: &str, term: Term) {
         self.bindings.entry(name.to_owned()).or_default().push(term);
+    }
+
+    /// Binds a parameter that holds an axis or axes.
+    pub fn bind_axes(&mut self, name: &str, value: Value) {
+        self.axes.insert(name.to_owned());
+        self.bind(name, Term::Constant(value));
+    }
+
+    /// Whether a node is the name of a parameter that holds axes.
+    pub(super) fn names_axes(&self, id: AstId) -> bool {
+        match self.source.tree.node(id) {
+            Ast::Name(name) => {
+                self.axes.contains(name) && self.bindings.get(name).is_some_and(|stack| stack.len() == 1)
+            }
+            _ => false,
+        }
     }
 
     fn unbind(&mut self, name: &str) {
@@ -147,15 +173,7 @@ impl<'a> Elaborator<'a> {
                 Term::Constant(Value::Boolean(value)) => Term::Constant(Value::Boolean(!value)),
                 term => Term::Expr(!self.to_expr(term, *operand)?),
             },
-            Ast::If { condition, then, otherwise } => match self.term(*condition)? {
-                Term::Constant(Value::Boolean(true)) => return self.term(*then),
-                Term::Constant(Value::Boolean(false)) => return self.term(*otherwise),
-                term => {
-                    let condition = self.to_expr(term, *condition)?;
-                    let then = self.expr(*then)?;
-                    Term::Expr(condition.select(then, self.expr(*otherwise)?))
-                }
-            },
+            Ast::If { .. } => return self.branches(id),
             Ast::Block { lets, result } => {
                 for (name, value) in lets {
                     let term = self.term(*value)?;
@@ -170,6 +188,39 @@ impl<'a> Elaborator<'a> {
             Ast::Call { name, name_span, arguments, .. } => return self.call(id, name, *name_span, arguments, None),
             Ast::Infix { .. } => return self.term(id),
         })
+    }
+
+    /// An `if` and every `else if` after it, in a loop.
+    fn branches(&mut self, id: AstId) -> Elaborated<Term> {
+        let source = self.source;
+        let mut open: Vec<(Expr, Expr)> = Vec::new();
+        let mut last = id;
+        while let Ast::If { condition, then, otherwise } = source.tree.node(last) {
+            if last != id && !self.budget.spend(1) {
+                return self.fail(Problem::TooLarge { limit: Budget::STEPS }, self.span(last));
+            }
+            last = match self.term(*condition)? {
+                Term::Constant(Value::Boolean(true)) => {
+                    last = *then;
+                    break;
+                }
+                Term::Constant(Value::Boolean(false)) => *otherwise,
+                term => {
+                    let condition = self.to_expr(term, *condition)?;
+                    open.push((condition, self.expr(*then)?));
+                    *otherwise
+                }
+            };
+        }
+        let term = self.term(last)?;
+        if open.is_empty() {
+            return Ok(term);
+        }
+        let mut result = self.to_expr(term, last)?;
+        while let Some((condition, then)) = open.pop() {
+            result = condition.select(then, result);
+        }
+        Ok(Term::Expr(result))
     }
 
     fn name(&mut self, name: &str, id: AstId) -> Elaborated<Term> {

@@ -1,13 +1,17 @@
 //! Expressions: a Pratt parser.
 //!
-//! Left-associative chains grow in a loop; whatever recurses counts its depth against [`MAX_DEPTH`].
+//! Left-associative chains and `else if` grow in loops; whatever recurses counts its depth against [`MAX_DEPTH`].
+//!
+//! In a definition an expression ends with its line, unless something in it is still open: a bracket, an operator without its right
+//! side, an `if` without its `else`. The next line goes on with it only if it begins with what can begin nothing else: `|>`,
+//! `*`, `and`, `else`, … but not `-`, `+` or `(`.
 
 use super::ast::{ArgumentAst, Ast, AstId, Infix};
 use super::cursor::{Parsed, Parser};
 use super::lexer::Token;
 use super::limits::{MAX_AXES, MAX_DEPTH};
 use super::power;
-use crate::error::Problem;
+use crate::error::{Problem, Span};
 
 impl Parser {
     /// An expression whose operators all bind tighter than `minimum`.
@@ -16,13 +20,19 @@ impl Parser {
             return self.fail(Problem::TooDeep { limit: MAX_DEPTH }, self.span());
         }
         self.depth += 1;
-        let result = self.prefix().and_then(|left| self.operators(left, minimum));
+        let result = self.prefix().and_then(|left| self.operators(left, minimum, false));
         self.depth -= 1;
         result
     }
 
-    /// Continues `left` with every operator that binds tighter than `minimum`.
-    pub(super) fn operators(&mut self, mut left: AstId, minimum: u8) -> Parsed<AstId> {
+    /// The operator at hand, if it continues the expression before it.
+    fn continuation(&self) -> Option<(Infix, u8)> {
+        let sign = matches!(self.peek(), Token::Symbol("-" | "+"));
+        infix(self.peek()).filter(|_| !(sign && self.at_new_line()))
+    }
+
+    /// Continues `left` with every operator that binds tighter than `minimum`. After a `|>` the first may begin a line.
+    fn operators(&mut self, mut left: AstId, minimum: u8, mut after_pipe: bool) -> Parsed<AstId> {
         loop {
             if self.peek() == &Token::Symbol("|>") {
                 if minimum >= power::PIPE {
@@ -32,7 +42,8 @@ impl Parser {
                 left = self.segment(left)?;
                 continue;
             }
-            let Some((operator, binding)) = infix(self.peek()) else { return Ok(left) };
+            let next = if std::mem::take(&mut after_pipe) { infix(self.peek()) } else { self.continuation() };
+            let Some((operator, binding)) = next else { return Ok(left) };
             if binding <= minimum {
                 return Ok(left);
             }
@@ -48,23 +59,34 @@ impl Parser {
     }
 
     /// What follows a `|>`.
-    pub(super) fn segment(&mut self, left: AstId) -> Parsed<AstId> {
+    fn segment(&mut self, left: AstId) -> Parsed<AstId> {
         if infix(self.peek()).is_some() {
-            return self.operators(left, power::PIPE);
+            return self.operators(left, power::PIPE, true);
         }
         let (name, name_span) = self.name("a function or an operator")?;
         let mut arguments = vec![ArgumentAst { name: None, value: left }];
-        if self.take("(") {
+        if self.opens_call() {
+            self.next();
             self.arguments(&mut arguments)?;
         }
-        if infix(self.peek()).is_some() {
+        if self.continuation().is_some() {
             return self.fail(Problem::PipeSegment, self.span());
         }
         let span = self.tree.span(left).to(self.last_span());
         Ok(self.tree.add(Ast::Call { name, name_span, arguments, piped: true }, span))
     }
 
-    pub(super) fn arguments(&mut self, arguments: &mut Vec<ArgumentAst>) -> Parsed<()> {
+    /// Whether the arguments of a call follow a name.
+    fn opens_call(&self) -> bool {
+        self.peek() == &Token::Symbol("(") && !self.at_new_line()
+    }
+
+    /// The arguments of a call, from after its `(`.
+    fn arguments(&mut self, arguments: &mut Vec<ArgumentAst>) -> Parsed<()> {
+        self.with_lines(false, |parser| parser.arguments_in_brackets(arguments))
+    }
+
+    fn arguments_in_brackets(&mut self, arguments: &mut Vec<ArgumentAst>) -> Parsed<()> {
         while !self.take(")") {
             let named = matches!(self.peek(), Token::Name(_)) && self.peek_second() == &Token::Symbol("=");
             let name = if named {
@@ -92,30 +114,20 @@ impl Parser {
             Token::Keyword("false") => Ast::Bool(false),
             Token::Keyword("none") => Ast::None,
             Token::Keyword("not") => Ast::Not(self.expression(power::NOT)?),
-            Token::Keyword("if") => {
-                let condition = self.expression(power::PIPE)?;
-                self.expect("then")?;
-                let then = self.expression(power::PIPE)?;
-                self.expect("else")?;
-                Ast::If { condition, then, otherwise: self.expression(power::PIPE)? }
-            }
+            Token::Keyword("if") => return self.branches(start),
             Token::Symbol("-") => Ast::Negate(self.expression(power::NEGATION - 1)?),
+            // A sign that changes nothing.
+            Token::Symbol("+") => return self.expression(power::NEGATION - 1),
             Token::Symbol("(") => {
-                let inner = self.expression(0)?;
-                self.expect(")")?;
-                return Ok(inner);
+                return self.with_lines(false, |parser| {
+                    let inner = parser.expression(0)?;
+                    parser.expect(")")?;
+                    Ok(inner)
+                });
             }
             Token::Symbol("[") => self.list()?,
-            Token::Symbol("{") => {
-                let lets = self.lets()?;
-                if matches!(self.peek(), Token::Name(_)) && self.peek_second() == &Token::Symbol("=") {
-                    return self.fail(Problem::NestedOutputs, self.span());
-                }
-                let result = self.expression(0)?;
-                self.expect("}")?;
-                Ast::Block { lets, result }
-            }
-            Token::Name(name) if self.peek() == &Token::Symbol("(") => {
+            Token::Symbol("{") => self.with_lines(false, Parser::block)?,
+            Token::Name(name) if self.opens_call() => {
                 self.next();
                 let mut arguments = Vec::new();
                 self.arguments(&mut arguments)?;
@@ -130,6 +142,41 @@ impl Parser {
         Ok(self.tree.add(node, start.to(self.last_span())))
     }
 
+    /// The rest of an `if`, with every `else if` that follows.
+    fn branches(&mut self, start: Span) -> Parsed<AstId> {
+        let mut branches = vec![self.branch(start)?];
+        while self.peek() == &Token::Keyword("if") {
+            let start = self.span();
+            self.next();
+            branches.push(self.branch(start)?);
+        }
+        let mut otherwise = self.expression(power::PIPE)?;
+        while let Some((start, condition, then)) = branches.pop() {
+            otherwise = self.tree.add(Ast::If { condition, then, otherwise }, start.to(self.last_span()));
+        }
+        Ok(otherwise)
+    }
+
+    /// `condition then value else`, from after an `if` at `start`.
+    fn branch(&mut self, start: Span) -> Parsed<(Span, AstId, AstId)> {
+        let condition = self.expression(power::PIPE)?;
+        self.expect("then")?;
+        let then = self.expression(power::PIPE)?;
+        self.expect("else")?;
+        Ok((start, condition, then))
+    }
+
+    /// The rest of a block.
+    fn block(&mut self) -> Parsed<Ast> {
+        let lets = self.lets()?;
+        if matches!(self.peek(), Token::Name(_)) && self.peek_second() == &Token::Symbol("=") {
+            return self.fail(Problem::NestedOutputs, self.span());
+        }
+        let result = self.expression(0)?;
+        self.expect("}")?;
+        Ok(Ast::Block { lets, result })
+    }
+
     /// The rest of `[1, -2]`.
     pub(super) fn list(&mut self) -> Parsed<Ast> {
         let mut items = Vec::new();
@@ -137,6 +184,9 @@ impl Parser {
             let start = self.span();
             self.bounded(items.len(), MAX_AXES, "axes in a list")?;
             let sign = if self.take("-") { "-" } else { "" };
+            if sign.is_empty() {
+                self.take("+");
+            }
             let place = self.span();
             // From the text: an axis may need all bits of an i64.
             let item = format!("{sign}{}", &self.text[place.start..place.end]).parse::<i64>();

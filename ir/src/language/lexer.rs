@@ -1,5 +1,10 @@
 //! Text to tokens.
+//!
+//! A comment runs from `#` to the end of its line. A line that begins with `///` documents the definition that follows it; any
+//! other `//` is refused, since it reads as a comment to some and as a division to others. So are operators of other
+//! languages that have a spelling here ([`foreign`]).
 
+use super::foreign;
 use super::limits::MAX_TEXT;
 use super::name::{KEYWORDS, continues_name, starts_name};
 use crate::error::{Problem, Span, SyntaxError};
@@ -31,9 +36,39 @@ impl Token {
     }
 }
 
-/// Longer symbols first.
-const SYMBOLS: &[&str] = &[
-    "|>", "==", "!=", "<=", ">=", "<", ">", "=", "+", "-", "*", "/", "^", "(", ")", "[", "]", "{", "}", ",", ";", ":",
+/// A token, its place, and whether it is the first of its line.
+#[derive(Clone, Debug)]
+pub(crate) struct Lexeme {
+    pub token: Token,
+    pub span: Span,
+    pub first_of_line: bool,
+}
+
+/// How symbols are written and what they are, longer ones first.
+const SYMBOLS: &[(&str, &str)] = &[
+    ("|>", "|>"),
+    ("==", "=="),
+    ("!=", "!="),
+    ("<=", "<="),
+    (">=", ">="),
+    ("**", "^"),
+    ("<", "<"),
+    (">", ">"),
+    ("=", "="),
+    ("+", "+"),
+    ("-", "-"),
+    ("*", "*"),
+    ("/", "/"),
+    ("^", "^"),
+    ("(", "("),
+    (")", ")"),
+    ("[", "["),
+    ("]", "]"),
+    ("{", "{"),
+    ("}", "}"),
+    (",", ","),
+    (";", ";"),
+    (":", ":"),
 ];
 
 /// Refuses a text over [`MAX_TEXT`], before anything copies it.
@@ -48,8 +83,8 @@ pub(crate) fn check_length(text: &str) -> Result<(), SyntaxError> {
 }
 
 /// The tokens of a text with their places; the last is [`Token::End`].
-pub(crate) fn tokens(text: &Arc<str>) -> Result<Vec<(Token, Span)>, SyntaxError> {
-    let mut lexer = Lexer { text, at: 0, tokens: Vec::new() };
+pub(crate) fn tokens(text: &Arc<str>) -> Result<Vec<Lexeme>, SyntaxError> {
+    let mut lexer = Lexer { text, at: 0, first_of_line: true, tokens: Vec::new() };
     lexer.run()?;
     Ok(lexer.tokens)
 }
@@ -57,7 +92,9 @@ pub(crate) fn tokens(text: &Arc<str>) -> Result<Vec<(Token, Span)>, SyntaxError>
 struct Lexer<'a> {
     text: &'a Arc<str>,
     at: usize,
-    tokens: Vec<(Token, Span)>,
+    /// Whether nothing but white space stands before the place in its line.
+    first_of_line: bool,
+    tokens: Vec<Lexeme>,
 }
 
 impl Lexer<'_> {
@@ -74,54 +111,67 @@ impl Lexer<'_> {
             let start = self.at;
             if c.is_whitespace() {
                 self.at += c.len_utf8();
+                self.first_of_line |= c == '\n';
                 continue;
             }
-            if c == '#' || self.rest().starts_with("//") {
-                self.comment();
+            if c == '#' {
+                self.line();
                 continue;
             }
-            let token =
-                if c.is_ascii_digit() || (c == '.' && self.rest()[1..].starts_with(|d: char| d.is_ascii_digit())) {
-                    self.number()?
-                } else if starts_name(c) {
-                    self.word()?
-                } else if c == '`' {
-                    Token::Name(self.quoted('`', "a quoted name")?)
-                } else if c == '"' {
-                    Token::Text(self.quoted('"', "a text")?)
-                } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| self.rest().starts_with(**symbol)) {
-                    self.at += symbol.len();
-                    Token::Symbol(symbol)
-                } else {
-                    return Err(self.error(Problem::Character(c), start, start + c.len_utf8()));
-                };
-            if token == Token::Keyword("fn") || token == Token::Name("private".to_owned()) {
-                // Documentation stays in front of a definition; anywhere else it is a comment.
+            if self.rest().starts_with("//") {
+                if !(self.first_of_line && self.rest().starts_with("///")) {
+                    return Err(self.error(Problem::Slashes, start, start + 2));
+                }
+                let line = self.line()[3..].trim_end();
+                let doc = line.strip_prefix(' ').unwrap_or(line).to_owned();
+                self.push(Token::Doc(doc), start);
+                continue;
+            }
+            let token = if c.is_ascii_digit()
+                || (c == '.' && self.rest()[1..].starts_with(|d: char| d.is_ascii_digit()))
+            {
+                self.number()?
+            } else if starts_name(c) {
+                self.word()?
+            } else if c == '`' {
+                Token::Name(self.quoted('`', "a quoted name")?)
+            } else if c == '"' {
+                Token::Text(self.quoted('"', "a text")?)
+            } else if let Some((written, symbol)) = SYMBOLS.iter().find(|(written, _)| self.rest().starts_with(written))
+            {
+                self.at += written.len();
+                Token::Symbol(symbol)
+            } else if let Some((written, instead)) = foreign::operator(self.rest()) {
+                let problem = Problem::ForeignOperator { operator: written, instead };
+                return Err(self.error(problem, start, start + written.len()));
             } else {
-                self.drop_docs();
-            }
-            self.tokens.push((token, Span { start, end: self.at }));
+                return Err(self.error(Problem::Character(c), start, start + c.len_utf8()));
+            };
+            self.push_after_docs(token, start)?;
         }
-        self.drop_docs();
-        self.tokens.push((Token::End, Span { start: self.at, end: self.at }));
+        self.push_after_docs(Token::End, self.at)
+    }
+
+    fn push(&mut self, token: Token, start: usize) {
+        let span = Span { start, end: self.at };
+        self.tokens.push(Lexeme { token, span, first_of_line: std::mem::take(&mut self.first_of_line) });
+    }
+
+    /// Documentation stands before `fn` or `private fn` only.
+    fn push_after_docs(&mut self, token: Token, start: usize) -> Result<(), SyntaxError> {
+        let defines = token == Token::Keyword("fn") || token == Token::Name("private".to_owned());
+        if !defines && let Some(Lexeme { token: Token::Doc(_), span, .. }) = self.tokens.last() {
+            return Err(self.error(Problem::Slashes, span.start, span.start + 3));
+        }
+        self.push(token, start);
         Ok(())
     }
 
-    fn drop_docs(&mut self) {
-        while matches!(self.tokens.last(), Some((Token::Doc(_), _))) {
-            self.tokens.pop();
-        }
-    }
-
-    fn comment(&mut self) {
+    /// Takes the rest of a line.
+    fn line(&mut self) -> &str {
         let start = self.at;
-        let length = self.rest().find('\n').unwrap_or(self.rest().len());
-        let line = self.rest()[..length].trim_end();
-        let doc = line.strip_prefix("///").map(|doc| doc.strip_prefix(' ').unwrap_or(doc).to_owned());
-        self.at += length;
-        if let Some(doc) = doc {
-            self.tokens.push((Token::Doc(doc), Span { start, end: self.at }));
-        }
+        self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+        &self.text[start..self.at]
     }
 
     fn word(&mut self) -> Result<Token, SyntaxError> {

@@ -7,7 +7,7 @@
 //!
 //! Every token and tree node carries its [`Span`], so that every error can show its line with a caret under the
 //! place. Hostile text gives an error: texts longer than [`MAX_TEXT`] and nesting deeper than [`MAX_DEPTH`] are
-//! refused, and long chains (`a + a + …`, `x |> f |> f …`) are handled in loops, not by recursion.
+//! refused, and long chains (`a + a + …`, `x |> f |> f …`, `if … else if … else if …`) are handled in loops, not by recursion.
 //!
 //! # Grammar
 //!
@@ -20,17 +20,46 @@
 //! block       = "{" statements "}"
 //! expression  = expression "|>" name [ "(" arguments ")" ]      the left side becomes the first argument
 //!             | expression "|>" operator expression             the left side becomes the left operand
-//!             | expression operator expression | "-" expression | "not" expression
+//!             | expression operator expression | ("-" | "+") expression | "not" expression
 //!             | "if" expression "then" expression "else" expression
 //!             | name "(" arguments ")" | name | number | "[" integers "]" | block | "(" expression ")"
 //! arguments   = [ [name "="] expression ("," [name "="] expression)* ]
-//! definition  = docs ["private"] "fn" name "(" tensors, name [":" type] "=" literal … ")" "=" expression clause*
-//! clause      = "via" expression | "derivative" ["(" name ")"] expression | "alias" names
-//!             | "require" expression ":" text | "parameter_alias" name "=" name | "alternative" "(" names ")"
+//! definition  = docs ["private"] "fn" name "(" tensors, name [":" type] "=" literal … ")" "=" line clause*
+//! clause      = "via" line | "derivative" ["(" name ")"] line | "alias" names
+//!             | "require" line ":" text | "parameter_alias" name "=" name | "alternative" "(" names ")"
 //! ```
 //!
 //! Names that are not bound are inputs (in the outermost expression only). A name that is no word of this grammar is
-//! written in backquotes: `` `my input` ``.
+//! written in backquotes: `` `my input` ``. The words of clauses, `input` and `private` are ordinary names wherever they
+//! can mean nothing else: after a definition `alias f` begins a clause, `alias * 2` an expression.
+//!
+//! `**` is `^`. Comparisons do not chain, and other languages' `&`, `!`, `%` and so on are refused with what to write instead. The axis of
+//! `max` and `min` is named (or a list), because `max(x, 0)` is not what it looks like: `maximum(x, 0)` is.
+//!
+//! # Lines and comments
+//!
+//! A comment runs from `#` to the end of the line. Lines that begin with `///` document the definition after them. Any other
+//! `//` is an error.
+//!
+//! Lines matter in definitions only, where a `line` is an expression that ends with its line. It goes on
+//! - inside brackets of any kind, and wherever something is missing still: after an operator, `then`, `else`, `|>` or `=`;
+//! - when the next line begins with something that can only continue it: `|>`, `*`, `/`, `^`, a comparison, `and`, `or`,
+//!   `then`, `else`.
+//!
+//! A line that begins with `-`, `+` or `(` is not among these; it may begin the program's expression:
+//!
+//! ```
+//! use fuselet_ir::{IntoProgram, Library};
+//! let text = "
+//!     fn f(x) = x * 2
+//!         |> tanh       # goes on
+//!     fn g(x) = f(x) -  # goes on
+//!         1
+//!     -g(y)             # the program
+//! ";
+//! assert_eq!(text.into_program(&Library::standard())?.to_string(), "-g(y)");
+//! # Ok::<(), fuselet_ir::Error>(())
+//! ```
 
 mod ast;
 mod builtin;
@@ -41,6 +70,7 @@ mod define;
 mod definition;
 mod elaborate;
 mod expression;
+mod foreign;
 mod lexer;
 mod limits;
 mod listing;

@@ -2,7 +2,7 @@
 
 use super::ast::{AstId, DefinitionAst, ProgramAst, Tree};
 use super::cursor::{Parsed, Parser};
-use super::lexer::Token;
+use super::lexer::{Lexeme, Token};
 use crate::error::{Problem, SyntaxError};
 use crate::graph::Graph;
 use std::sync::Arc;
@@ -50,14 +50,14 @@ impl Parser {
     /// Whether the `{` at hand closes at the very end.
     fn outermost_braces(&self) -> bool {
         let mut depth = 0usize;
-        for (index, (token, _)) in self.tokens.iter().enumerate().skip(self.at) {
+        for (index, Lexeme { token, .. }) in self.tokens.iter().enumerate().skip(self.at) {
             match token {
                 Token::Symbol("{") => depth += 1,
                 Token::Symbol("}") => depth = depth.saturating_sub(1),
                 _ => {}
             }
             if depth == 0 {
-                return self.tokens[index + 1].0 == Token::End;
+                return self.tokens[index + 1].token == Token::End;
             }
         }
         true

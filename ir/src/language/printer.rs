@@ -7,7 +7,7 @@ use super::listing::{Item, Listing};
 use super::name::name_text;
 use crate::expr::{Expr, Operation, Program};
 use crate::graph::{Axes, Graph, Half, Node};
-use crate::op::Op;
+use crate::op::{Op, Reduction};
 use rustc_hash::FxHashMap;
 use std::fmt::{self, Write};
 
@@ -18,6 +18,15 @@ fn axes_text(axes: &Axes) -> String {
         Axes::All => String::new(),
         Axes::List(list) if list.len() == 1 && (-EXACT..=EXACT).contains(&list[0]) => format!(", {}", list[0]),
         Axes::List(list) => format!(", {list:?}"),
+    }
+}
+
+/// The axes of a reduction. Those of `max` and `min` are named, since their second argument looks like a number to compare with.
+fn reduced_text(reduction: Reduction, axes: &Axes) -> String {
+    let text = axes_text(axes);
+    match (reduction, text.strip_prefix(", ")) {
+        (Reduction::Max | Reduction::Min, Some(axes)) => format!(", axis = {axes}"),
+        _ => text,
     }
 }
 
@@ -43,7 +52,7 @@ fn graph_listing(graph: &Graph) -> Listing {
                     Item::Elementwise { op: *op, arguments, reversed }
                 }
                 Node::Reduce { reduction, axes, .. } => {
-                    Item::Call { name: reduction.name().to_owned(), arguments, rest: axes_text(axes) }
+                    Item::Call { name: reduction.name().to_owned(), arguments, rest: reduced_text(*reduction, axes) }
                 }
                 Node::Half { axis, half, .. } => {
                     let rest = axes_text(&Axes::one(*axis));
@@ -86,7 +95,7 @@ fn program_listing(inputs: &[String], bindings: &[Expr], outputs: &[(String, Exp
                     Item::Elementwise { op: *op, arguments, reversed: *reversed }
                 }
                 Operation::Reduce { reduction, axes } => {
-                    Item::Call { name: reduction.name().to_owned(), arguments, rest: axes_text(axes) }
+                    Item::Call { name: reduction.name().to_owned(), arguments, rest: reduced_text(*reduction, axes) }
                 }
                 Operation::Half { axis, half } => {
                     Item::Call { name: half_name(*half).to_owned(), arguments, rest: axes_text(&Axes::one(*axis)) }

@@ -123,6 +123,11 @@ pub fn tanh_gap(x: f64) -> f64 {
     (sum / libm::cosh(x)).copysign(x)
 }
 
+/// The power of two at or below |a|, at least the least normal number; infinite for an infinity or NaN.
+pub fn binade(a: f64) -> f64 {
+    f64::from_bits(a.to_bits() & f64::INFINITY.to_bits()).max(f64::MIN_POSITIVE)
+}
+
 /// (a − b) − fl(a − b), exactly (Knuth's TwoSum); NaN where the difference is not finite.
 pub fn difference_error(a: f64, b: f64) -> f64 {
     let difference = a - b;
@@ -157,7 +162,13 @@ pub fn row_sum(row: &[f64]) -> f64 {
 
 /// The mean of a row; NaN for an empty one.
 pub fn row_mean(row: &[f64]) -> f64 {
-    row_sum(row) / row.len() as f64
+    let mean = row_sum(row) / row.len() as f64;
+    if mean.is_finite() || !row.iter().all(|x| x.is_finite()) {
+        return mean;
+    }
+    // Only the sum is too large: no row has so many elements that a 2⁶⁴th of them adds up to that much.
+    let scaled: Vec<f64> = row.iter().map(|x| x * 2f64.powi(-64)).collect();
+    row_sum(&scaled) / row.len() as f64 * 2f64.powi(64)
 }
 
 /// The sparsemax threshold of a row: the τ for which the sum of max(x − τ, 0) is 1.

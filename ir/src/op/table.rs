@@ -126,6 +126,7 @@ op_table! {
    NormalTailScaled = "normal_tail_scaled", Companion, [a], special::normal_tail_scaled(a),     ["-0x1p64 * 0.3989422804014327 * exp(-0.5 * a * a)"], "2⁶⁴ · Φ(−a) for a ≥ 0, the normal distribution's upper tail.";
    TanhGap    = "tanh_gap",       Special,    [a],       special::tanh_gap(a),                  ["tanh(a) * tanh(a)"],                    "a − tanh(a) without cancellation near 0.";
    ExpCutoff  = "exp_cutoff",     Companion,  [],        752.0,                                 [],                                       "A number past which a · e⁻ᵃ is nothing in the computing dtype (float32 110, float64 752).";
+   Binade     = "binade",         Companion,  [a],       special::binade(a),                    ["0"],                                    "The power of two at or below |a|; the least normal number of the computing dtype for a zero or subnormal, inf for an infinity or NaN. Its reciprocal scales without rounding.";
    ProductError = "product_error", Companion, [a, b],    libm::fma(a, b, -(a * b)),             [],                                       "a · b minus its own rounding: exact.";
    DifferenceError = "difference_error", Companion, [a, b], special::difference_error(a, b),    [],                                       "a − b minus its own rounding: exact; NaN where a − b is not finite.";
 }

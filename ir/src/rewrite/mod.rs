@@ -19,7 +19,7 @@
 //!
 //! Inputs are never dropped nor reordered, outputs neither. A label follows its node to the replacement; where that is
 //! an input, a constant or the call's own argument, it is dropped. A label's argument that is gone is replaced by what
-//! it was computed from.
+//! it was computed from, if that is near.
 //!
 //! Passes end: a rule takes an op away, replaces one by a cheaper one (div by mul, pow by mul) or moves a negation or a
 //! factor towards the constants or the outputs, and none undoes another.
@@ -130,8 +130,14 @@ fn pass(old: &Graph, which: Rules, counts: &mut FxHashMap<&'static str, usize>) 
     graph
 }
 
-/// The arguments of a label, those that nobody needs replaced by the needed nodes they are computed from.
+/// How many nodes that nobody needs are looked through for the arguments of a label, and how many arguments it keeps: more than
+/// functions have.
+const MOST_ARGUMENTS: usize = 64;
+
+/// The arguments of a label, those that nobody needs replaced by the needed nodes they are computed from. Those that are
+/// computed from very many are left out, since every label might be, from all that comes before it.
 fn surviving(graph: &Graph, live: &[bool], arguments: &[NodeId]) -> Vec<NodeId> {
+    let mut dead = 0;
     let mut pending: Vec<NodeId> = arguments.iter().rev().copied().collect();
     let mut seen: FxHashSet<NodeId> = FxHashSet::default();
     let mut surviving = Vec::with_capacity(arguments.len());
@@ -139,9 +145,13 @@ fn surviving(graph: &Graph, live: &[bool], arguments: &[NodeId]) -> Vec<NodeId> 
         if !seen.insert(id) {
             continue;
         }
+        if surviving.len() == MOST_ARGUMENTS {
+            break;
+        }
         if live[id.index()] || matches!(graph.node(id), Node::Input(_)) {
             surviving.push(id);
-        } else {
+        } else if dead < MOST_ARGUMENTS {
+            dead += 1;
             pending.extend(graph.node(id).arguments().iter().rev());
         }
     }

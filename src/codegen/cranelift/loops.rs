@@ -13,7 +13,7 @@
 //!
 //! Contiguous operands are addressed from their end by one negative byte index that counts up to zero; strided ones by
 //! pointers that advance; lanes of accumulators by the byte index modulo their size ([`super::accumulator`]); cyclic ones from
-//! their beginning, by the byte index with gaps. A turn is never longer than a group of lanes.
+//! their beginning, by the byte index with gaps. That index counts bytes of lanes; [`super::elements`] has what is narrower. A turn is never longer than a group of lanes.
 
 use super::body::{Body, VECTOR_BYTES};
 use super::nest::{Access, LoopNest, accesses, aligned, block_arguments, plain};
@@ -198,6 +198,10 @@ impl LoopNest<'_> {
                     let lane = builder.ins().load(self.body.types.float_lane, plain(), pointers[operand.index()], 0);
                     Some(builder.ins().splat(self.body.types.float, lane))
                 }
+                Instruction::LoadBits { operand } => {
+                    let lane = self.load_element(builder, operand.index(), pointers[operand.index()]);
+                    Some(builder.ins().splat(self.body.types.int, lane))
+                }
                 _ => self.body.value(builder, index, &values),
             };
         }
@@ -218,7 +222,8 @@ impl LoopNest<'_> {
                     Some((lanes, lanes))
                 }
                 Access::Contiguous => {
-                    let end = builder.ins().iadd(*pointer, self.main_bytes);
+                    let bytes = self.scaled(builder, index, self.main_bytes);
+                    let end = builder.ins().iadd(*pointer, bytes);
                     Some((end, end))
                 }
             });

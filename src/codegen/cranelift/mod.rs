@@ -13,6 +13,7 @@
 
 mod accumulator;
 mod body;
+mod elements;
 mod loops;
 mod nest;
 mod tail;
@@ -24,7 +25,7 @@ use super::code_memory::Executable;
 use super::isa::Isa;
 use super::machine_code::MachineCode;
 use super::native::NativeCode;
-use crate::lane::{OperandArgument, Pass, Role};
+use crate::lane::{OperandArgument, Pass, Role, expand_conversions};
 use cranelift::codegen::Context;
 use cranelift::codegen::control::ControlPlane;
 use cranelift::codegen::ir::Function;
@@ -100,11 +101,11 @@ impl Cranelift {
         if pass.needs_fma() && !self.has_fma() {
             return Err(self.unsupported(pass, "it was lowered for a machine with a fused multiply-add"));
         }
+        // Cranelift has no conversions of half types.
+        let expanded = expand_conversions(pass, |_| false);
+        let pass = expanded.as_ref().unwrap_or(pass);
         if loops::needs_rounding(pass) && !self.target.has_rounding {
             return Err(self.unsupported(pass, "rounding to integers needs SSE4.1"));
-        }
-        if pass.operands.iter().any(|operand| operand.dtype != pass.program.dtype.storage()) {
-            return Err(self.unsupported(pass, "it converts between dtypes"));
         }
         let Workshop { context, builder, control } = workshop;
         context.clear();

@@ -36,10 +36,12 @@ impl LoopNest<'_> {
         for copy in &copies {
             let first = match copy.stride {
                 Some(_) => copy.base,
-                None => builder.ins().isub(copy.base, rest),
+                None => {
+                    let rest = self.scaled(builder, copy.operand, rest);
+                    builder.ins().isub(copy.base, rest)
+                }
             };
-            let element = builder.ins().load(self.body.types.float_lane, plain(), first, 0);
-            let filled = builder.ins().splat(self.body.types.float, element);
+            let filled = self.repeated(builder, copy.operand, first);
             for vector in 0..self.unroll {
                 let place = copy.operand as i64 * self.quantum + (vector * VECTOR_BYTES) as i64;
                 builder.ins().store(aligned(), filled, scratch, place as i32);
@@ -50,7 +52,6 @@ impl LoopNest<'_> {
         builder.switch_to_block(ready);
         let start = builder.ins().iconst(self.pointer, -self.quantum);
         let in_tail = builder.ins().iconst(types::I8, 1);
-        let stride = builder.ins().iconst(self.pointer, self.size);
         let places: Vec<Option<(Value, Value)>> = self
             .access
             .iter()
@@ -59,10 +60,13 @@ impl LoopNest<'_> {
                 let place = operand as i64 * self.quantum;
                 match access {
                     Access::Broadcast | Access::Prefetch => None,
-                    Access::Contiguous => Some(place + self.quantum),
+                    Access::Contiguous => Some(place + self.operand_bytes(operand, self.quantum)),
                     Access::Strided | Access::BlockCyclic | Access::Accumulator(_) => Some(place),
                 }
-                .map(|place| (builder.ins().iadd_imm_s(scratch, place), stride))
+                .map(|place| {
+                    let stride = builder.ins().iconst(self.pointer, self.operand_bytes(operand, self.size));
+                    (builder.ins().iadd_imm_s(scratch, place), stride)
+                })
             })
             .collect();
         builder.ins().jump(run, &self.run_arguments(start, in_tail, &places));
@@ -99,11 +103,15 @@ impl LoopNest<'_> {
             let pointer = pointers[operand];
             let (base, stride) = match access {
                 Access::Broadcast | Access::Prefetch => continue,
-                Access::Contiguous => (builder.ins().iadd(pointer, self.span_bytes), None),
+                Access::Contiguous => {
+                    let bytes = self.scaled(builder, operand, self.span_bytes);
+                    (builder.ins().iadd(pointer, bytes), None)
+                }
                 Access::BlockCyclic => {
                     let offset = self.cyclic_offset(builder, self.main_bytes);
-                    let place = builder.ins().iadd(pointer, offset);
-                    (builder.ins().iadd(place, rest), None)
+                    let offset = builder.ins().iadd(offset, rest);
+                    let offset = self.scaled(builder, operand, offset);
+                    (builder.ins().iadd(pointer, offset), None)
                 }
                 Access::Accumulator(_) => {
                     let lane = builder.ins().band_imm_u(self.main_bytes, self.lanes_bytes() - 1);
@@ -138,7 +146,6 @@ impl LoopNest<'_> {
         }
         let turn = builder.create_block();
         let start = builder.ins().ineg(rest);
-        let scratch_end = builder.ins().iadd(scratch, rest);
         let strided = |copy: &&TailCopy| copy.stride.is_some();
         let first = std::iter::once(start).chain(copies.iter().filter(strided).map(|copy| copy.base));
         builder.ins().jump(turn, &block_arguments(first));
@@ -149,20 +156,25 @@ impl LoopNest<'_> {
             .iter()
             .map(|copy| copy.stride.map(|stride| (builder.append_block_param(turn, self.pointer), stride)))
             .collect();
-        let here = builder.ins().iadd(scratch_end, index);
+        let done = builder.ins().iadd(rest, index);
         let mut advanced = Vec::new();
         for (copy, walking) in copies.iter().zip(walking) {
             let there = match walking {
-                None => builder.ins().iadd(copy.base, index),
+                None => {
+                    let index = self.scaled(builder, copy.operand, index);
+                    builder.ins().iadd(copy.base, index)
+                }
                 Some((place, stride)) => {
                     advanced.push(builder.ins().iadd(place, stride));
                     place
                 }
             };
+            let done = self.scaled(builder, copy.operand, done);
+            let here = builder.ins().iadd(scratch, done);
             let offset = (copy.operand as i64 * self.quantum) as i32;
             let ((from, from_offset), (to, to_offset)) =
                 if into_scratch { ((there, 0), (here, offset)) } else { ((here, offset), (there, 0)) };
-            let element = builder.ins().load(self.body.types.int_lane, plain(), from, from_offset);
+            let element = builder.ins().load(self.element_type(copy.operand), plain(), from, from_offset);
             builder.ins().store(plain(), element, to, to_offset);
         }
         let index = builder.ins().iadd_imm_s(index, self.size);

@@ -28,7 +28,10 @@ impl LoopNest<'_> {
         for (operand, access) in self.access.iter().enumerate() {
             let Some(base) = current[operand] else { continue };
             current[operand] = match access {
-                Access::Contiguous => Some(builder.ins().iadd(base, index)),
+                Access::Contiguous => {
+                    let index = self.scaled(builder, operand, index);
+                    Some(builder.ins().iadd(base, index))
+                }
                 Access::Accumulator(_) => {
                     let lane = *lanes.get_or_insert_with(|| {
                         let done = builder.ins().isub(index, start);
@@ -41,6 +44,7 @@ impl LoopNest<'_> {
                         let done = builder.ins().isub(index, start);
                         self.cyclic_offset(builder, done)
                     });
+                    let offset = self.scaled(builder, operand, offset);
                     Some(builder.ins().iadd(base, offset))
                 }
                 Access::Strided | Access::Broadcast | Access::Prefetch => Some(base),
@@ -106,6 +110,31 @@ impl LoopNest<'_> {
                             self.load_vector(builder, base(current, operand), offset)
                         });
                     }
+                    Instruction::LoadBits { operand } => {
+                        let operand = operand.index();
+                        values[index] = Some(if self.access[operand] == Access::Strided {
+                            met[operand] = true;
+                            let lanes = lane_places(builder, current, operand);
+                            self.load_element_lanes(builder, operand, &lanes)
+                        } else {
+                            let offset = self.operand_bytes(operand, offset.into()) as i32;
+                            self.load_bits(builder, operand, base(current, operand), offset)
+                        });
+                    }
+                    Instruction::StoreBits { operand, value } => {
+                        let operand = operand.index();
+                        let value = self.body.argument(builder, *value, values);
+                        if self.access[operand] == Access::Strided {
+                            met[operand] = true;
+                            for (lane, place) in lane_places(builder, current, operand).into_iter().enumerate() {
+                                let lane = builder.ins().extractlane(value, lane as u8);
+                                self.store_element(builder, operand, lane, place);
+                            }
+                        } else {
+                            let offset = self.operand_bytes(operand, offset.into()) as i32;
+                            self.store_bits(builder, operand, value, base(current, operand), offset);
+                        }
+                    }
                     Instruction::Store { operand, value } => {
                         let operand = operand.index();
                         let value = self.body.argument(builder, *value, values);
@@ -152,6 +181,19 @@ impl LoopNest<'_> {
         }
         let bits = builder.ins().load(types.int, plain(), place, offset);
         builder.ins().bitcast(types.float, MemFlagsData::new(), bits)
+    }
+
+    /// The bits of elements that lie apart.
+    fn load_element_lanes(&self, builder: &mut FunctionBuilder, operand: usize, lanes: &[Value]) -> Value {
+        let mut vector = None;
+        for (lane, place) in lanes.iter().enumerate() {
+            let element = self.load_element(builder, operand, *place);
+            vector = Some(match vector {
+                None => builder.ins().scalar_to_vector(self.body.types.int, element),
+                Some(vector) => builder.ins().insertlane(vector, element, lane as u8),
+            });
+        }
+        vector.unwrap_or_else(|| unreachable!("a vector has lanes"))
     }
 
     /// A vector of elements that lie apart.

@@ -1,9 +1,16 @@
-//! The loops of the interpreter: one per op, per mix of arguments that vary or not, per dtype, per level.
+//! The loops of the interpreter: one or more per op, per dtype, per level.
 //!
 //! Lanes go in chunks of one cache line: a tile is a whole number of chunks (`run` sees to that), so that loops have no
 //! scalar tail. Arguments that are the same in every lane are read once and stay in a register. A loop asks first
 //! whether what it writes overlaps what it reads, and is scalar if so: right, but slow, so planning gives results slots of
 //! their own, and `run` lets values that replace an operand in place wait in scratch.
+//!
+//! These loops are a good part of what it takes to build this crate. So they have several forms ([`Form`]): for levels that
+//! today's machines have, one for each mix of arguments that vary or not ([`Mixes`]); for lesser levels, one an op, over
+//! blocks as long as a register, which the compiler has a fraction of the work with ([`Blocks`]); and for hosts below all levels
+//! none, but a look at the op for each lane ([`LaneByLane`]).
+//!
+//! Loads and stores (`gather`, `scatter`, copies) know no ops, and the loops of ops know no layouts.
 //!
 //! The code of all levels is this one text. It is inlined into a function for each level that the level's features
 //! are enabled for; the compiler does the rest.
@@ -13,7 +20,7 @@ use super::transfer::{self, Transfer};
 use crate::array::Dtype;
 use crate::array::convert::Computed;
 use crate::codegen::isa::Isa;
-use crate::lane::{ACCUMULATOR_LANES, Lane, LaneBits, LaneVisitor, Layout, ReductionOperator, Shift};
+use crate::lane::{ACCUMULATOR_LANES, Lane, LaneBits, LaneOp, LaneVisitor, Layout, ReductionOperator, Shift};
 
 /// Runs `steps` on the first `lanes` lanes of the places they name.
 ///
@@ -26,32 +33,36 @@ use crate::lane::{ACCUMULATOR_LANES, Lane, LaneBits, LaneVisitor, Layout, Reduct
 pub(super) type Loops = unsafe fn(steps: &[Step], places: &[*mut u8], lanes: usize);
 
 macro_rules! levels {
-    ($( $(#[$feature:meta])* $f32:ident, $f64:ident; )*) => { $(
-        $(#[$feature])*
+    ($( $(#[$attribute:meta])* $f32:ident: $f32_form:ty, $f64:ident: $f64_form:ty; )*) => { $(
+        $(#[$attribute])*
         unsafe fn $f32(steps: &[Step], places: &[*mut u8], lanes: usize) {
             // SAFETY: passed on to the caller.
-            unsafe { run_steps::<f32, 16>(steps, places, lanes) }
+            unsafe { run_steps::<f32, $f32_form, 16>(steps, places, lanes) }
         }
-        $(#[$feature])*
+        $(#[$attribute])*
         unsafe fn $f64(steps: &[Step], places: &[*mut u8], lanes: usize) {
             // SAFETY: passed on to the caller.
-            unsafe { run_steps::<f64, 8>(steps, places, lanes) }
+            unsafe { run_steps::<f64, $f64_form, 8>(steps, places, lanes) }
         }
     )* };
 }
+#[cfg(not(target_arch = "x86_64"))]
 levels! {
-    baseline_f32, baseline_f64;
+    baseline_f32: Mixes, baseline_f64: Mixes;
 }
 #[cfg(target_arch = "x86_64")]
 levels! {
+    // Hosts without SSE4.2, from before 2008.
+    baseline_f32: LaneByLane, baseline_f64: LaneByLane;
     #[target_feature(enable = "sse4.2")]
-    sse42_f32, sse42_f64;
+    sse42_f32: Blocks<8>, sse42_f64: Blocks<4>;
+    // Hosts that have FMA and not AVX2: one family of the years from 2012 to 2014.
     #[target_feature(enable = "avx,fma")]
-    avx_fma_f32, avx_fma_f64;
+    fma_f32: LaneByLane, fma_f64: LaneByLane;
     #[target_feature(enable = "avx2,fma")]
-    avx2_f32, avx2_f64;
+    avx2_f32: Mixes, avx2_f64: Mixes;
     #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512dq,avx512bw")]
-    avx512_f32, avx512_f64;
+    avx512_f32: Mixes, avx512_f64: Mixes;
 }
 
 /// The loops of a level for float32 and float64.
@@ -61,7 +72,9 @@ pub(super) fn loops(isa: Isa) -> (Loops, Loops) {
         // Rounding and selection take a single instruction from SSE4.1 on.
         Isa::Baseline if is_x86_feature_detected!("sse4.2") => return (sse42_f32, sse42_f64),
         Isa::Baseline => {}
-        Isa::AvxFma => return (avx_fma_f32, avx_fma_f64),
+        // The loops of AVX2 give the same bits; what a level without it is for is code of the other backends.
+        Isa::AvxFma if !is_x86_feature_detected!("avx2") => return (fma_f32, fma_f64),
+        Isa::AvxFma => return (avx2_f32, avx2_f64),
         Isa::Avx2 => return (avx2_f32, avx2_f64),
         Isa::Avx512 => return (avx512_f32, avx512_f64),
     }
@@ -71,7 +84,7 @@ pub(super) fn loops(isa: Isa) -> (Loops, Loops) {
 
 /// The body of every level.
 #[inline(always)]
-unsafe fn run_steps<L: Lane + Computed, const CHUNK: usize>(steps: &[Step], places: &[*mut u8], lanes: usize) {
+unsafe fn run_steps<L: Lane + Computed, F: Form, const CHUNK: usize>(steps: &[Step], places: &[*mut u8], lanes: usize) {
     let chunks = lanes.div_ceil(CHUNK);
     for step in steps {
         let place = |index: u32| places[index as usize];
@@ -84,7 +97,8 @@ unsafe fn run_steps<L: Lane + Computed, const CHUNK: usize>(steps: &[Step], plac
         // SAFETY: what the caller promises of places is what each of these asks for.
         unsafe {
             match step.action {
-                Action::Apply(op) => op.dispatch::<L, _>(sweep),
+                Action::Apply(LaneOp::Select) if step.uniform & 1 != 0 => sweep.choose::<L>(),
+                Action::Apply(op) => F::apply::<L, CHUNK>(sweep, op),
                 Action::Shift(Shift::Left) => {
                     let count = sweep.first::<L>(1).extend() as u32;
                     sweep.unary::<L, _>(
@@ -104,17 +118,7 @@ unsafe fn run_steps<L: Lane + Computed, const CHUNK: usize>(steps: &[Step], plac
                     let value = sweep.first::<L>(0);
                     sweep.write::<L>(0, [value; CHUNK]);
                 }
-                Action::Copy if step.uniform != 0 => {
-                    let value = sweep.first::<L>(0);
-                    let out = sweep.out.cast::<L::Bits>();
-                    for lane in 0..chunks * CHUNK {
-                        out.add(lane).write_unaligned(value);
-                    }
-                }
-                Action::Copy => sweep.unary::<L, _>(
-                    #[inline(always)]
-                    |a| a,
-                ),
+                Action::Copy => sweep.copy::<L>(0),
                 Action::Gather => sweep.gather::<L>(lanes),
                 Action::Scatter => sweep.scatter::<L>(lanes, step.uniform & 1 != 0),
                 Action::Load(dtype, layout) | Action::LoadBits(dtype, layout) => {
@@ -162,25 +166,144 @@ struct Sweep<const CHUNK: usize> {
     chunks: usize,
 }
 
-impl<L: Lane, const CHUNK: usize> LaneVisitor<L> for Sweep<CHUNK> {
+/// How a level runs the loop of an op.
+trait Form {
+    /// # Safety
+    /// Of `sweep`, what [`Loops`] asks for a step that applies `op`.
+    unsafe fn apply<L: Lane, const CHUNK: usize>(sweep: Sweep<CHUNK>, op: LaneOp);
+}
+
+/// A loop for each mix of varying and uniform arguments, as fast as the compiler makes it.
+struct Mixes;
+
+impl Form for Mixes {
+    #[inline(always)]
+    unsafe fn apply<L: Lane, const CHUNK: usize>(sweep: Sweep<CHUNK>, op: LaneOp) {
+        op.dispatch::<L, _>(Mixing(sweep));
+    }
+}
+
+/// A loop an op, over blocks of so many lanes, a part of a chunk.
+#[cfg(target_arch = "x86_64")]
+struct Blocks<const BLOCK: usize>;
+
+#[cfg(target_arch = "x86_64")]
+impl<const BLOCK: usize> Form for Blocks<BLOCK> {
+    #[inline(always)]
+    unsafe fn apply<L: Lane, const CHUNK: usize>(sweep: Sweep<CHUNK>, op: LaneOp) {
+        op.dispatch::<L, _>(Blocking::<CHUNK, BLOCK>(sweep));
+    }
+}
+
+/// One loop for all ops, which asks what the op is for each lane.
+#[cfg(target_arch = "x86_64")]
+struct LaneByLane;
+
+#[cfg(target_arch = "x86_64")]
+impl Form for LaneByLane {
+    #[inline(always)]
+    unsafe fn apply<L: Lane, const CHUNK: usize>(sweep: Sweep<CHUNK>, op: LaneOp) {
+        for lane in 0..sweep.chunks * CHUNK {
+            // SAFETY: the caller's promise; of a uniform argument, the first lane.
+            unsafe {
+                let mut bits = [L::Bits::default(); 3];
+                for (index, argument) in sweep.arguments.into_iter().enumerate().take(op.arguments().len()) {
+                    let at = if sweep.uniform & 1 << index != 0 { 0 } else { lane };
+                    bits[index] = argument.cast::<L::Bits>().add(at).read_unaligned();
+                }
+                sweep.out.cast::<L::Bits>().add(lane).write_unaligned(op.evaluate::<L>(bits));
+            }
+        }
+    }
+}
+
+/// The visitor of [`Mixes`].
+struct Mixing<const CHUNK: usize>(Sweep<CHUNK>);
+
+impl<L: Lane, const CHUNK: usize> LaneVisitor<L> for Mixing<CHUNK> {
     type Output = ();
 
     /// The loop of an op, once for each mix of varying and uniform arguments that occurs: where all are uniform, one chunk is
-    /// computed as if they varied. Arguments past the arity repeat the first.
+    /// computed as if they varied; of two factors, say, the uniform one comes second.
     #[inline(always)]
-    fn visit<const ARITY: usize, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) {
-        debug_assert!(self.uniform & 7 != 7, "uniform steps take arguments as they come");
+    fn visit<const OP: u8, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) {
+        let mut sweep = self.0;
+        debug_assert!(sweep.uniform & 7 != 7, "uniform steps take arguments as they come");
+        if const { LaneOp::ALL[OP as usize].is_commutative() } && sweep.uniform & 3 == 1 {
+            sweep.arguments.swap(0, 1);
+            sweep.uniform ^= 3;
+        }
         // SAFETY: whoever made this sweep vouches for its pointers.
         unsafe {
-            match (ARITY, self.uniform) {
-                (1, _) | (_, 0) => self.mixed::<L, F, 0>(meaning),
-                (2, uniform) if uniform & 1 != 0 => self.mixed::<L, F, 1>(meaning),
-                (2, _) | (_, 2) => self.mixed::<L, F, 2>(meaning),
-                (_, 1) => self.mixed::<L, F, 1>(meaning),
-                (_, 3) => self.mixed::<L, F, 3>(meaning),
-                (_, 4) => self.mixed::<L, F, 4>(meaning),
-                (_, 5) => self.mixed::<L, F, 5>(meaning),
-                (_, _) => self.mixed::<L, F, 6>(meaning),
+            if const { never_applied(LaneOp::ALL[OP as usize]) } {
+                unreachable!("a step that planning leaves out");
+            } else if const { LaneOp::ALL[OP as usize].arguments().len() == 1 } {
+                sweep.mixed::<L, F, 0>(meaning)
+            } else if const { LaneOp::ALL[OP as usize].arguments().len() == 2 } {
+                match sweep.uniform & 3 {
+                    0 => sweep.mixed::<L, F, 0>(meaning),
+                    1 if const { !LaneOp::ALL[OP as usize].is_commutative() } => sweep.mixed::<L, F, 1>(meaning),
+                    _ => sweep.mixed::<L, F, 2>(meaning),
+                }
+            } else {
+                match sweep.uniform {
+                    0 => sweep.mixed::<L, F, 0>(meaning),
+                    2 => sweep.mixed::<L, F, 2>(meaning),
+                    3 if const { OP != LaneOp::Select as u8 } => sweep.mixed::<L, F, 3>(meaning),
+                    4 => sweep.mixed::<L, F, 4>(meaning),
+                    _ => sweep.mixed::<L, F, 6>(meaning),
+                }
+            }
+        }
+    }
+}
+
+/// Ops that no step applies: reinterpretations are aliases, and of masks, whose bits are equal, bits are taken.
+const fn never_applied(op: LaneOp) -> bool {
+    matches!(op, LaneOp::ToBits | LaneOp::ToFloat | LaneOp::MaskAnd | LaneOp::MaskOr)
+}
+
+/// The visitor of [`Blocks`].
+#[cfg(target_arch = "x86_64")]
+struct Blocking<const CHUNK: usize, const BLOCK: usize>(Sweep<CHUNK>);
+
+#[cfg(target_arch = "x86_64")]
+impl<L: Lane, const CHUNK: usize, const BLOCK: usize> LaneVisitor<L> for Blocking<CHUNK, BLOCK> {
+    type Output = ();
+
+    /// out[i] = meaning(a[i], b[i], c[i]); of an argument marked uniform, its first block throughout.
+    #[inline(always)]
+    fn visit<const OP: u8, F: Fn(L::Bits, L::Bits, L::Bits) -> L::Bits + Copy>(self, meaning: F) {
+        let Sweep { uniform, out, arguments: [a, b, c], chunks } = self.0;
+        // What is below is code for each of some hundred loops: no closures, nothing for arguments past the arity.
+        let mut out = out.cast::<[L::Bits; BLOCK]>();
+        let (mut a, mut b, mut c) =
+            (a.cast::<[L::Bits; BLOCK]>(), b.cast::<[L::Bits; BLOCK]>(), c.cast::<[L::Bits; BLOCK]>());
+        let step_a = if uniform & 1 != 0 { 0 } else { 1 };
+        let step_b = if uniform & 2 != 0 { 0 } else { 1 };
+        let step_c = if uniform & 4 != 0 { 0 } else { 1 };
+        for _ in 0..chunks * (CHUNK / BLOCK) {
+            // SAFETY: whoever made this sweep vouches for its pointers: a uniform argument has one chunk, the others as many as
+            // the loop reads. All of a block is read before any of it is written.
+            unsafe {
+                let first = a.read_unaligned();
+                let second =
+                    if const { LaneOp::ALL[OP as usize].arguments().len() > 1 } { b.read_unaligned() } else { first };
+                let third =
+                    if const { LaneOp::ALL[OP as usize].arguments().len() > 2 } { c.read_unaligned() } else { first };
+                let mut results = [L::Bits::default(); BLOCK];
+                for lane in 0..BLOCK {
+                    results[lane] = meaning(first[lane], second[lane], third[lane]);
+                }
+                out.write_unaligned(results);
+            }
+            out = out.wrapping_add(1);
+            a = a.wrapping_add(step_a);
+            if const { LaneOp::ALL[OP as usize].arguments().len() > 1 } {
+                b = b.wrapping_add(step_b);
+            }
+            if const { LaneOp::ALL[OP as usize].arguments().len() > 2 } {
+                c = c.wrapping_add(step_c);
             }
         }
     }
@@ -214,6 +337,34 @@ impl<const CHUNK: usize> Sweep<CHUNK> {
             // SAFETY: the caller's promise.
             unsafe { out.add(lane).write_unaligned(meaning(a.add(lane).read_unaligned())) };
         }
+    }
+
+    /// out[i] = a[i], of argument `argument`.
+    #[inline(always)]
+    unsafe fn copy<L: Lane>(mut self, argument: usize) {
+        self.arguments[0] = self.arguments[argument];
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.uniform >> argument & 1 != 0 {
+                let value = self.first::<L>(0);
+                let out = self.out.cast::<L::Bits>();
+                for lane in 0..self.chunks * CHUNK {
+                    out.add(lane).write_unaligned(value);
+                }
+            } else {
+                self.unary::<L, _>(
+                    #[inline(always)]
+                    |a| a,
+                );
+            }
+        }
+    }
+
+    /// out[i] = b[i] or c[i], as one mask for all lanes says.
+    #[inline(always)]
+    unsafe fn choose<L: Lane>(self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.copy::<L>(if self.first::<L>(0) != L::Bits::default() { 1 } else { 2 }) };
     }
 
     /// Horner's rule with the sums of several chunks in registers.

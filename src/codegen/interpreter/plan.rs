@@ -218,6 +218,12 @@ impl<'a> Planner<'a> {
                     self.places[index] = self.place(arguments[0]);
                 }
                 Instruction::Apply { op, arguments } => {
+                    // All bits of a mask's lane are equal.
+                    let op = match op {
+                        LaneOp::MaskAnd => LaneOp::And,
+                        LaneOp::MaskOr => LaneOp::Or,
+                        op => op,
+                    };
                     let mut places = [Place::None; 3];
                     for (place, argument) in places.iter_mut().zip(&arguments[..op.arguments().len()]) {
                         *place = self.place(*argument);

@@ -54,6 +54,6 @@ impl Batch<'_> {
 
     /// Bytes of a lane, which is what elements in scratch are.
     pub(super) fn size(&self) -> usize {
-        self.loops.dtype.size()
+        self.loops.code.dtype.size()
     }
 }

@@ -1,5 +1,6 @@
 //! Binding a row kernel to layouts: its form, its batches, where its values are kept.
 
+use super::arguments::Arguments;
 use super::geometry::{Geometry, varies};
 use super::loops::RowLoops;
 use super::passes::Passes;
@@ -51,8 +52,8 @@ pub(crate) struct RowRequest<'a> {
     pub(crate) sink_bytes: &'a [usize],
     /// How many threads may share the work.
     pub(crate) parts: usize,
-    /// Whether a source is the very array of a sink.
-    pub(crate) same: &'a dyn Fn(usize, usize) -> bool,
+    /// Which sources are the very array of which sinks: (source, sink).
+    pub(crate) same: &'a [(usize, usize)],
 }
 
 /// Binds a row kernel. `None` if there are no rows.
@@ -80,8 +81,8 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
     let mut along = along.unwrap_or_default();
     let row_length = if empty { 0 } else { along.iter().map(|dimension| dimension.length).product() };
     let mut row_strides: SmallVec<[isize; 6]> = match along.as_slice() {
-        [one] => one.strides.clone(),
-        _ => none.clone(),
+        [one] => SmallVec::from_slice(&one.strides),
+        _ => SmallVec::from_slice(&none),
     };
     let mut form = Form::Span;
     if along.len() <= 1 && !empty {
@@ -91,7 +92,7 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
     let apart = row_strides.iter().zip(storage).any(|(stride, dtype)| *stride != 0 && *stride != dtype.size() as isize);
     let packed =
         (along.len() > 1 || (form == Form::Span && long_sum && apart)).then(|| Box::new(std::mem::take(&mut along)));
-    let mut batch_strides = nest[nest.len() - 1].strides.clone();
+    let mut batch_strides: SmallVec<[isize; 6]> = SmallVec::from_slice(&nest[nest.len() - 1].strides);
     let mut batched = nest[nest.len() - 1].length;
     if packed.is_some() {
         row_strides =
@@ -104,32 +105,34 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
     let row_parts = if split { parts } else { 1 };
     let streams = streams(plan, form, &row_strides, &batch_strides);
     let batch = batch_rows(form, row_length.saturating_mul(streams * size)).min(batched).max(1);
-    let (places, scratch_bytes) = places::lay_out(plan, form, row_length, batch, size, packed.is_some())?;
     let non_temporal = plan.sinks.iter().zip(request.sink_bytes).enumerate().map(|(at, (sink, bytes))| {
-        let in_place = (0..plan.sources.len()).any(|source| same(source, at));
+        let in_place = same.iter().any(|(_, other)| *other == at);
         sink.varying && *bytes >= STREAM_BYTES && !in_place && packed.is_none()
     });
-    let (non_temporal, homes) = (non_temporal.collect(), SmallVec::new());
-    let mut geometry = Geometry {
+    let non_temporal = non_temporal.collect();
+    let geometry = Geometry {
         plan,
         form,
         size,
         storage,
         row_length,
         batch,
+        shared: split,
         row_strides,
         batch_strides,
         non_temporal,
-        homes,
-        places,
+        same,
     };
-    geometry.find_homes(&same);
-    let mut loops = Box::new(RowLoops {
-        sources: plan.sources.len(),
-        varying: (0..aligned.len()).map(|at| varies(plan, at)).collect(),
-        storage: storage.clone(),
-        form,
-        dtype: compiled.dtype,
+    let code = compiled.rows.of(geometry.class(request.kernel), || {
+        Passes { compiler: request.compiler, compiled, kernel: request.kernel, geometry: &geometry }.find()
+    });
+    let (places, arguments_at) = places::lay_out(&code, plan.scalars.len(), row_length, batch, size, packed.is_some())?;
+    let (segments, arguments) = Arguments { geometry: &geometry, code: &code, places: &places }.fill();
+    let bytes = arguments.len().saturating_mul(size_of::<OperandArgument>());
+    let code_scratch_at = arguments_at.saturating_add(round_up(bytes));
+    let scratch_bytes = code_scratch_at.saturating_add(code.code_scratch.saturating_mul(row_parts));
+    Ok(Some(Box::new(RowLoops {
+        code,
         row_length,
         parts: if row_parts > 1 { 1 } else { parts },
         row_parts,
@@ -138,22 +141,11 @@ pub(crate) fn bind(request: &RowRequest<'_>) -> Result<Option<Box<RowLoops>>, Ou
         batch,
         places,
         scratch_bytes,
-        arguments_at: scratch_bytes,
-        code_scratch_at: 0,
-        code_scratch: 0,
-        stages: Vec::with_capacity(plan.stages.len()),
-        segments: Vec::with_capacity(2 * plan.stages.len()),
-        arguments: Vec::with_capacity(16),
-        strips: Vec::new(),
-    });
-    Passes { compiler: request.compiler, compiled, kernel: request.kernel, geometry: &geometry, loops: &mut loops }
-        .bind();
-    let arguments = loops.arguments.len().saturating_mul(size_of::<OperandArgument>());
-    loops.code_scratch_at = scratch_bytes.saturating_add(round_up(arguments));
-    loops.code_scratch = round_up(loops.codes().map(|code| code.scratch_bytes()).max().unwrap_or(0));
-    let code_scratch = loops.code_scratch.saturating_mul(row_parts);
-    loops.scratch_bytes = loops.code_scratch_at.saturating_add(code_scratch);
-    Ok(Some(loops))
+        arguments_at,
+        code_scratch_at,
+        segments,
+        arguments,
+    })))
 }
 
 /// Chooses the form, and puts the dimension that is to be the strip, or the batch, last in the nest of rows.

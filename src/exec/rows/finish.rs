@@ -5,11 +5,12 @@
 //! float64 itself).
 
 use super::batch::Batch;
-use super::loops::{BoundReduction, StageCode, StripCode};
+use super::code::{BoundReduction, StageCode, StripCode};
 use crate::array::ComputeDtype;
 use crate::codegen::write::{Form, operator_of};
 use crate::exec::operands;
 use crate::lane::{Lane, ReductionOperator};
+use crate::plan::Condition;
 use fuselet_ir::{Reduction, special};
 
 /// Calls a function generic over the lane with the lane of a dtype.
@@ -39,7 +40,7 @@ pub(super) unsafe fn add_results(
         let combine = operator_of(reduction.reduction);
         let (source, target) = (batch.scratch(places.results(at)), batch.scratch(places.scalar(reduction.scalar)));
         // SAFETY: the caller's promise.
-        unsafe { with_lane!(batch.loops.dtype, add_rows(combine, source, steps, (count, results), target)) };
+        unsafe { with_lane!(batch.loops.code.dtype, add_rows(combine, source, steps, (count, results), target)) };
     }
 }
 
@@ -149,7 +150,7 @@ fn strips<'a>(batch: &Batch<'a>, stage: &'a StageCode, strip: Strip) -> impl Ite
     let (loops, first) = (batch.loops, batch.scratch(0));
     accumulated(stage).map(move |(at, reduction)| {
         let combine = operator_of(reduction.reduction);
-        let found = loops.strips.iter().find(|(known, _)| *known == combine);
+        let found = loops.code.strips.iter().find(|(known, _)| *known == combine);
         let (_, code) = found.expect("binding finds code for every way of combining");
         (first.wrapping_offset(loops.places.accumulator(at)).wrapping_add(strip.at), code)
     })
@@ -186,7 +187,7 @@ pub(super) unsafe fn take_strip(
 pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: &StageCode, count: usize) {
     let (loops, size) = (batch.loops, batch.size());
     // Bytes from a row to the next, and from an element of a row to the next.
-    let steps = match loops.form {
+    let steps = match loops.code.form {
         Form::Span => (loops.row_length * size, size),
         _ => (size, loops.batch * size),
     };
@@ -198,12 +199,35 @@ pub(super) unsafe fn reductions(batch: &Batch<'_>, stage: &StageCode, count: usi
                 Some(kept) => {
                     let rows = (batch.scratch(loops.places.kept(kept)).cast_const(), steps);
                     let copy = batch.scratch(loops.places.whole_row());
-                    with_lane!(loops.dtype, whole_rows(rows, count, loops.row_length, copy, scalars));
+                    with_lane!(loops.code.dtype, whole_rows(rows, count, loops.row_length, copy, scalars));
                 }
                 None if matches!(reduction.reduction, Reduction::Sum | Reduction::SumHigh | Reduction::SumLow) => {}
-                None => with_lane!(loops.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
+                None => with_lane!(loops.code.dtype, settle(reduction.reduction, scalars, count, loops.row_length)),
             }
         }
+    }
+}
+
+/// Whether any of `count` rows fulfils a condition.
+///
+/// # Safety
+/// The condition's scalar holds `count` bools.
+pub(super) unsafe fn any_holds(batch: &Batch<'_>, condition: Condition, count: usize) -> bool {
+    let first = batch.scratch(batch.loops.places.scalar(condition.scalar)).cast_const();
+    let size = batch.size();
+    // SAFETY: the caller's promise; scratch is initialised. Bools are the numbers 0, which has no bit set, and 1.
+    let bools = unsafe { std::slice::from_raw_parts(first, count * size) };
+    bools.chunks_exact(size).any(|bool| bool.iter().any(|byte| *byte != 0) == condition.holds)
+}
+
+/// Writes what all reductions of a stage are of rows of zeros: +0.
+///
+/// # Safety
+/// The stage's scalars have room for `count` results.
+pub(super) unsafe fn reductions_of_zeros(batch: &Batch<'_>, stage: &StageCode, count: usize) {
+    for reduction in &stage.reductions {
+        // SAFETY: the caller's promise. A number without a bit set is +0.
+        unsafe { batch.scratch(batch.loops.places.scalar(reduction.scalar)).write_bytes(0, count * batch.size()) };
     }
 }
 

@@ -1,7 +1,7 @@
-//! How the operands of a row kernel lie along rows and batches: what its passes' arguments are made of.
+//! How the operands of a row kernel lie along rows and batches: what the class of its code and its arguments are made of.
 
-use super::loops::{Argument, Base, Motion};
-use super::places::Places;
+use super::chunks;
+use super::class::{ClassRequest, RowClass};
 use crate::codegen::write::Form;
 use crate::exec::compiled::Storage;
 use crate::plan::{KernelPlan, Slot};
@@ -17,27 +17,33 @@ pub(super) struct Geometry<'a> {
     pub(super) storage: &'a Storage,
     pub(super) row_length: usize,
     pub(super) batch: usize,
+    /// Whether threads share each row.
+    pub(super) shared: bool,
     /// Byte strides of the operands along the row, and from a row of a batch to the next.
     pub(super) row_strides: SmallVec<[isize; 6]>,
     pub(super) batch_strides: SmallVec<[isize; 6]>,
     /// Which sinks go past caches.
     pub(super) non_temporal: SmallVec<[bool; 4]>,
-    /// Where each kept value lies: in the memory of an operand that is written later, or in scratch.
-    pub(super) homes: SmallVec<[Option<usize>; 4]>,
-    pub(super) places: Places,
+    /// Which sources are the very array of which sinks.
+    pub(super) same: &'a [(usize, usize)],
 }
 
 impl Geometry<'_> {
-    pub(super) fn of_operand(&self, operand: usize, stride: isize, outer_stride: isize) -> Argument {
-        let motion = if varies(self.plan, operand) { Motion::Moves } else { Motion::Stays };
-        Argument { motion, base: Base::Operand(operand), offset: 0, stride, outer_stride }
-    }
-
-    /// The argument of an operand in a pass along the row.
-    pub(super) fn along(&self, operand: usize) -> Argument {
-        let [row, batch] = [self.row_strides[operand], self.batch_strides[operand]];
-        let (stride, outer_stride) = if self.form == Form::Span { (row, batch) } else { (batch, row) };
-        self.of_operand(operand, stride, outer_stride)
+    /// The class that the kernel's code is found by.
+    pub(super) fn class(&self, kernel: usize) -> RowClass {
+        RowClass::of(&ClassRequest {
+            kernel,
+            form: self.form,
+            storage: self.storage,
+            row_length: self.row_length,
+            batch: self.batch,
+            chunks: chunks::pattern(self.row_length),
+            shared: self.shared,
+            row_strides: &self.row_strides,
+            batch_strides: &self.batch_strides,
+            non_temporal: &self.non_temporal,
+            same: self.same,
+        })
     }
 
     /// The operand that a sink is.
@@ -46,11 +52,12 @@ impl Geometry<'_> {
     }
 
     /// A kept value may lie where a sink is going to be: the row then fills a cache once, not twice. The sink must not go past caches,
-    /// store floats as lanes are, be written by the last pass that reads the value, lie like a kept row, and be no array that is read once the value is
-    /// written.
-    pub(super) fn find_homes(&mut self, same: &impl Fn(usize, usize) -> bool) {
+    /// store floats as lanes are, be written by the last pass that reads the value, lie like a kept row, and be no array that is read
+    /// once the value is written.
+    pub(super) fn find_homes(&self) -> SmallVec<[Option<usize>; 4]> {
         let plan = self.plan;
         let span_strides = if self.form == Form::Span { &self.row_strides } else { &self.batch_strides };
+        let mut homes: SmallVec<[Option<usize>; 4]> = SmallVec::new();
         for kept in 0..plan.kept.len() {
             let stage_with =
                 |wanted: Slot| plan.stages.iter().rposition(|stage| stage.row_pass.slots.contains(&wanted));
@@ -64,12 +71,13 @@ impl Geometry<'_> {
                     && self.storage[self.sink(sink)].size() == self.size
                     && self.storage[self.sink(sink)].is_float()
                     && stage_with(Slot::Sink(sink)) == read
-                    && !self.homes.contains(&Some(self.sink(sink)))
-                    && !(0..plan.sources.len()).any(|source| same(source, sink) && late(source))
+                    && !homes.contains(&Some(self.sink(sink)))
+                    && !self.same.iter().any(|(source, other)| *other == sink && late(*source))
             };
             let home = (0..plan.sinks.len()).find(|sink| !whole && read > written && suits(*sink));
-            self.homes.push(home.map(|sink| self.sink(sink)));
+            homes.push(home.map(|sink| self.sink(sink)));
         }
+        homes
     }
 }
 

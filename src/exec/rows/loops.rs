@@ -1,30 +1,17 @@
-//! A row kernel bound to layouts, as data: its form, its batches, its passes and where their arguments are.
+//! A row kernel bound to layouts, as data: its code, and the numbers that come of lengths and strides.
 //!
 //! Nothing here is an address. An argument says from what it is counted ([`Base`]): from the first element that a source or
 //! sink has in the batch, or from the beginning of scratch.
 
+use super::code::{RowCode, RowPass, SegmentCode};
 use super::places::Places;
-use crate::array::ComputeDtype;
-use crate::codegen::Code;
-use crate::codegen::write::Form;
-use crate::exec::compiled::Storage;
 use crate::exec::operands::{Dimension, LoopNest};
-use crate::lane::ReductionOperator;
-use fuselet_ir::Reduction;
 use smallvec::SmallVec;
-use std::ops::Range;
 use std::sync::Arc;
 
-/// A row kernel bound to arrays of certain shapes and strides, with its code. Sources, then sinks, are its *operands*.
+/// A row kernel bound to arrays of certain shapes and strides.
 pub(crate) struct RowLoops {
-    /// How many of the operands are sources.
-    pub(super) sources: usize,
-    /// Which operands vary along the row.
-    pub(super) varying: SmallVec<[bool; 8]>,
-    /// The operands' dtypes.
-    pub(super) storage: Storage,
-    pub(super) form: Form,
-    pub(super) dtype: ComputeDtype,
+    pub(super) code: Arc<RowCode>,
     pub(super) row_length: usize,
     /// How many threads share the rows.
     pub(super) parts: usize,
@@ -41,24 +28,12 @@ pub(crate) struct RowLoops {
     pub(super) scratch_bytes: usize,
     /// Where in scratch the arguments of the current batch are.
     pub(super) arguments_at: usize,
-    /// Where in scratch code works, and how many bytes each of the threads that share a row has there.
+    /// Where in scratch code works; each of the threads that share a row has [`RowCode::code_scratch`] bytes there.
     pub(super) code_scratch_at: usize,
-    pub(super) code_scratch: usize,
-    pub(super) stages: Vec<StageCode>,
-    /// The segments of all passes along rows.
-    pub(super) segments: Vec<Segment>,
+    /// The lengths of the code's segments, one for each.
+    pub(super) segments: SmallVec<[SegmentLengths; 4]>,
     /// The arguments of all passes.
     pub(super) arguments: Vec<Argument>,
-    /// In strip form, what the accumulators need, each way of combining once.
-    pub(super) strips: Vec<(ReductionOperator, StripCode)>,
-}
-
-/// Code over strips of an accumulator.
-pub(super) struct StripCode {
-    /// Fills a strip with the identity.
-    pub(super) fill: Arc<dyn Code>,
-    /// Combines a strip with another.
-    pub(super) combine: Arc<dyn Code>,
 }
 
 /// What the pointer of an argument is counted from.
@@ -94,43 +69,9 @@ pub(super) struct Argument {
     pub(super) outer_stride: isize,
 }
 
-/// The passes of one stage.
-pub(super) struct StageCode {
-    pub(super) row: Option<RowPass>,
-    pub(super) reductions: SmallVec<[BoundReduction; 2]>,
-    pub(super) per_row: Option<PerRowPass>,
-    /// Whether it sums along the row.
-    pub(super) sums: bool,
-}
-
-/// A reduction of a stage.
+/// How long a segment is.
 #[derive(Clone, Copy)]
-pub(super) struct BoundReduction {
-    pub(super) reduction: Reduction,
-    /// The scalar that takes the result.
-    pub(super) scalar: usize,
-    /// The kept value it reads instead of an accumulator.
-    pub(super) kept: Option<usize>,
-}
-
-/// The pass that runs once a row, with the place of its arguments.
-pub(super) struct PerRowPass {
-    pub(super) code: Arc<dyn Code>,
-    pub(super) arguments: Range<usize>,
-}
-
-/// The pass along the row.
-pub(super) struct RowPass {
-    pub(super) segments: Range<usize>,
-    /// Chunks of the row, each of which has a result of its own if there are several.
-    pub(super) results: usize,
-    /// Whether it reduces into accumulators.
-    pub(super) reduces: bool,
-}
-
-/// A part of every row that one kind of code runs in equal chunks, one after the other.
-pub(super) struct Segment {
-    pub(super) code: Arc<dyn Code>,
+pub(super) struct SegmentLengths {
     /// How many elements a body does: 1 or 4.
     pub(super) bodies: usize,
     /// Elements of a chunk that each body does.
@@ -138,16 +79,17 @@ pub(super) struct Segment {
     pub(super) chunks: usize,
     /// The place of the first chunk's result among the row's.
     pub(super) result: usize,
-    /// Where its arguments are.
-    pub(super) arguments: Range<usize>,
 }
 
 impl RowLoops {
-    /// The code of all passes.
-    pub(super) fn codes(&self) -> impl Iterator<Item = &Arc<dyn Code>> {
-        let per_row = self.stages.iter().filter_map(|stage| stage.per_row.as_ref()).map(|pass| &pass.code);
-        let strips = self.strips.iter().flat_map(|(_, strip)| [&strip.fill, &strip.combine]);
-        self.segments.iter().map(|segment| &segment.code).chain(per_row).chain(strips)
+    /// The segments of a pass along the row, in order.
+    pub(super) fn segments(&self, pass: &RowPass) -> impl Iterator<Item = (&SegmentCode, &SegmentLengths)> {
+        self.code.segments[pass.segments.clone()].iter().zip(&self.segments[pass.segments.clone()])
+    }
+
+    /// How many results a reduction of a pass has a row: one for each chunk.
+    pub(super) fn results(&self, pass: &RowPass) -> usize {
+        self.segments[pass.segments.clone()].last().map_or(0, |last| last.result + last.chunks)
     }
 
     /// Scratch that one thread needs.
@@ -160,17 +102,14 @@ impl RowLoops {
         self.parts
     }
 
-    /// Bytes it takes on the heap, its code not counted.
+    /// Bytes it takes on the heap, its code not counted, which it shares.
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of::<RowLoops>()
-            + self.stages.len() * size_of::<StageCode>()
-            + self.segments.len() * size_of::<Segment>()
-            + self.arguments.len() * size_of::<Argument>()
-            + self.nest.len() * size_of::<Dimension>()
+        size_of::<RowLoops>() + self.arguments.len() * size_of::<Argument>() + self.nest.len() * size_of::<Dimension>()
     }
 }
 
 impl Argument {
+    #[inline(always)]
     pub(super) fn in_scratch(motion: Motion, offset: isize, stride: isize, outer_stride: isize) -> Argument {
         Argument { motion, base: Base::Scratch, offset, stride, outer_stride }
     }

@@ -8,14 +8,19 @@
 //! Both sum in the same order, fixed by the row's length alone ([`crate::lane::combine_lanes`] and its neighbours say which). In
 //! strip form lanes are strips of scratch.
 //!
-//! Binding a kernel ([`bind`], [`passes`]) costs more than a small one takes; it depends on shapes and strides only, so
-//! what comes out ([`loops`]) is kept and run again ([`run`]) on other arrays.
+//! Binding a kernel ([`bind`]) depends on shapes and strides only, so what comes out ([`loops`]) is kept and run again ([`run`])
+//! on other arrays. Most of it depends on less, on the [`class`] of the layouts: that part ([`code`]) is found once a class
+//! ([`passes`]), and for another length only numbers are filled in ([`arguments`]).
 //!
 //! Reduced axes that do not merge (a transposed array, reduced over two axes that lie apart) are packed row by row into
 //! scratch first; so are long rows that are summed and whose elements lie apart.
 
+mod arguments;
 mod batch;
 mod bind;
+mod chunks;
+mod class;
+mod code;
 mod finish;
 mod geometry;
 mod loops;
@@ -28,6 +33,7 @@ mod stages;
 mod strip;
 
 pub(crate) use bind::{RowRequest, bind};
+pub(crate) use code::RowCodes;
 pub(crate) use loops::RowLoops;
 
 #[cfg(doc)]

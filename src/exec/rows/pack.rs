@@ -11,14 +11,14 @@ use smallvec::{SmallVec, smallvec};
 /// As [`super::RowLoops::run`].
 pub(super) unsafe fn run(batch: &Batch<'_>, along: &[Dimension], pointers: &[*mut u8], nest: &[Dimension]) {
     let loops = batch.loops;
-    let sources = loops.sources;
+    let sources = loops.code.sources;
     let mut offsets: SmallVec<[isize; 16]> = SmallVec::from_elem(0, pointers.len());
     let mut starts: SmallVec<[*mut u8; 16]> = SmallVec::from_slice(pointers);
     operands::walk(nest, &mut offsets, &mut |offsets| {
         for (at, start) in starts.iter_mut().enumerate() {
             *start = pointers[at].wrapping_offset(offsets[at]);
-            if loops.varying[at] {
-                let size = loops.storage[at].size();
+            if loops.code.varying[at] {
+                let size = loops.code.storage[at].size();
                 let copy = batch.scratch(loops.places.packed(at));
                 if at < sources {
                     // SAFETY: the caller's promise; the copy has room for a row.
@@ -32,8 +32,8 @@ pub(super) unsafe fn run(batch: &Batch<'_>, along: &[Dimension], pointers: &[*mu
             batch.point(&starts, |_| 0);
             stages::run(batch, 1);
         }
-        for (at, copy) in starts.iter().enumerate().skip(sources).filter(|(at, _)| loops.varying[*at]) {
-            let size = loops.storage[at].size();
+        for (at, copy) in starts.iter().enumerate().skip(sources).filter(|(at, _)| loops.code.varying[*at]) {
+            let size = loops.code.storage[at].size();
             let place = pointers[at].wrapping_offset(offsets[at]);
             // SAFETY: as above.
             unsafe { transfer(along, at, place, *copy, size, Direction::Unpack) };

@@ -28,7 +28,7 @@ impl RowLoops {
         }
         let nest = &self.nest;
         let cut = dimension_to_cut(nest, self.parts);
-        let grain = if self.form == Form::Strip && cut == nest.len() - 1 { 64 } else { 1 };
+        let grain = if self.code.form == Form::Strip && cut == nest.len() - 1 { 64 } else { 1 };
         let shared = Starts(starts, scratch);
         threads.split(nest[cut].length, grain, self.parts, |number, first, count| {
             let mut part = nest.clone();

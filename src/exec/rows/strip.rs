@@ -5,8 +5,9 @@
 //! they stay in the first-level cache. Maxima and minima need no lanes: their order is of no consequence.
 
 use super::batch::Batch;
+use super::code::{RowPass, SegmentCode, StageCode};
 use super::finish::{self, Strip};
-use super::loops::{Argument, Motion, RowPass, Segment, StageCode};
+use super::loops::{Argument, Motion, SegmentLengths};
 use crate::lane::{ACCUMULATOR_LANES, OperandArgument};
 use smallvec::SmallVec;
 
@@ -20,22 +21,23 @@ type Arguments = SmallVec<[OperandArgument; 32]>;
 /// arguments point at it.
 pub(super) unsafe fn run(batch: &Batch<'_>, stage: &StageCode, pass: &RowPass, count: usize) {
     let line = batch.loops.batch * batch.size();
-    for segment in &batch.loops.segments[pass.segments.clone()] {
+    let results = batch.loops.results(pass);
+    for (segment, lengths) in batch.loops.segments(pass) {
         let bound = &batch.loops.arguments[segment.arguments.clone()];
         // SAFETY: the caller's promise.
         let mut own = Arguments::from_slice(unsafe { batch.arguments(&segment.arguments) });
-        let elements = (segment.bodies * segment.span) as isize;
-        for chunk in 0..segment.chunks {
-            let lanes = if stage.sums { segment.span.min(ACCUMULATOR_LANES) } else { 1 };
-            let tree = Tree { batch, stage, segment, bound, arguments: &own, lanes, count, line };
+        let elements = (lengths.bodies * lengths.span) as isize;
+        for chunk in 0..lengths.chunks {
+            let lanes = if stage.sums { lengths.span.min(ACCUMULATOR_LANES) } else { 1 };
+            let tree = Tree { batch, stage, segment, lengths, bound, arguments: &own, lanes, count, line };
             // SAFETY: the caller's promise.
             unsafe {
                 if pass.reduces {
                     tree.fold(0, if stage.sums { 1 } else { ACCUMULATOR_LANES }, 0);
-                    let result = (pass.results > 1).then_some(segment.result + chunk);
+                    let result = (results > 1).then_some(lengths.result + chunk);
                     finish::take_strip(batch, stage, Strip { at: 0, count }, result, line);
                 } else {
-                    segment.code.run_in(&own, count, segment.span, batch.code_scratch());
+                    segment.code.run_in(&own, count, lengths.span, batch.code_scratch());
                 }
             }
             for (argument, bound) in own.iter_mut().zip(bound) {
@@ -45,9 +47,9 @@ pub(super) unsafe fn run(batch: &Batch<'_>, stage: &StageCode, pass: &RowPass, c
             }
         }
     }
-    if pass.reduces && pass.results > 1 {
+    if pass.reduces && results > 1 {
         // SAFETY: all chunks were combined above.
-        unsafe { finish::add_results(batch, stage, count, pass.results, (batch.size() as isize, line as isize)) };
+        unsafe { finish::add_results(batch, stage, count, results, (batch.size() as isize, line as isize)) };
     }
 }
 
@@ -55,7 +57,8 @@ pub(super) unsafe fn run(batch: &Batch<'_>, stage: &StageCode, pass: &RowPass, c
 struct Tree<'a> {
     batch: &'a Batch<'a>,
     stage: &'a StageCode,
-    segment: &'a Segment,
+    segment: &'a SegmentCode,
+    lengths: &'a SegmentLengths,
     bound: &'a [Argument],
     arguments: &'a Arguments,
     /// How many lanes have elements. The others would hold the identity, and combining with it changes nothing.
@@ -92,12 +95,12 @@ impl Tree<'_> {
     /// # Safety
     /// As [`run`].
     unsafe fn run_lane(&self, lane: usize, strip: isize) {
-        let one_lane = self.lanes == 1 && self.segment.span > 1;
+        let one_lane = self.lanes == 1 && self.lengths.span > 1;
         // Elements of the row from one that goes to the lane to the next, and how many there are.
         let (stride, turns) = if one_lane {
-            (1, self.segment.span)
+            (1, self.lengths.span)
         } else {
-            (ACCUMULATOR_LANES * self.segment.bodies, (self.segment.span - lane).div_ceil(ACCUMULATOR_LANES))
+            (ACCUMULATOR_LANES * self.lengths.bodies, (self.lengths.span - lane).div_ceil(ACCUMULATOR_LANES))
         };
         let mut own = self.arguments.clone();
         for (argument, bound) in own.iter_mut().zip(self.bound) {

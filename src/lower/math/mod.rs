@@ -10,6 +10,7 @@
 //! Coefficients are minimax fits (Remez exchange in high precision, each coefficient rounded in turn from the lowest
 //! and the remaining ones fitted anew); `docs/numerics.md` tells how they are made and what was measured.
 
+mod binade;
 mod erf;
 mod error_free;
 mod exp;
@@ -52,6 +53,7 @@ pub(super) fn lower(builder: &mut LaneBuilder, op: Op, arguments: &[Value]) -> V
         Op::Expm1Nonpositive => unary(expm1::expm1_nonpositive),
         Op::Log1pUnit => unary(log::log1p_unit),
         Op::NormalTailScaled => unary(normal::normal_tail_scaled),
+        Op::Binade => unary(binade::binade),
         Op::TanhGap => unary(tanh::tanh_gap),
         Op::ExpCutoff => Scope::run(builder, [], |scope, []| exp::exp_cutoff(scope)),
         _ => {

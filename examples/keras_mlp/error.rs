@@ -60,9 +60,31 @@ pub enum Error {
         /// What is wrong.
         error: Box<ConfigError>,
     },
+    /// A connection that leads nowhere.
+    #[error("`{layer}` takes a result of `{tensor}`, which there is not")]
+    UnknownTensor {
+        /// Who takes it.
+        layer: String,
+        /// What is taken.
+        tensor: String,
+    },
+    /// A layer that needs its own result.
+    #[error("layer `{layer}` depends on its own result")]
+    Circle {
+        /// The layer.
+        layer: String,
+    },
+    /// Some inputs have a file, and some have none.
+    #[error("{} is missing, while other inputs are given", path.display())]
+    MissingInput {
+        /// The file.
+        path: PathBuf,
+    },
     /// The config does not say what shape the inputs have, and there are none to look at.
-    #[error("the config leaves the shape of the inputs open ({known}); put inputs.npy beside it")]
+    #[error("the config leaves the shape of the inputs open ({known}); put {} beside it", path.display())]
     UnknownInputShape {
+        /// The file that would say it.
+        path: PathBuf,
         /// What the config says.
         known: String,
     },
@@ -70,7 +92,7 @@ pub enum Error {
     #[error("layer `{name}` ({class}) cannot take inputs of shape {}: {reason}", batched(shape))]
     LayerInput {
         /// The layer's class.
-        class: &'static str,
+        class: String,
         /// Its name.
         name: String,
         /// The shape, without the batch axis.

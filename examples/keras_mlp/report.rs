@@ -2,7 +2,7 @@
 
 use super::array::Array;
 use super::error::batched;
-use super::runtime::{Execution, Runtime, Times};
+use super::runtime::{Execution, Runtime, Times, Work};
 use std::fmt;
 use std::time::Duration;
 
@@ -28,10 +28,10 @@ pub struct Report {
 pub struct StageReport {
     /// Its layers.
     pub layers: Vec<String>,
-    /// inputs × units of the product.
-    pub product: Option<(usize, usize)>,
-    /// The epilogue's expression, and how it runs fused and unfused.
-    pub epilogue: Option<(String, Execution, Execution)>,
+    /// What comes before the kernel: a product, of inputs × units, or a concatenation.
+    pub work: Option<String>,
+    /// The kernel's expression, and how it runs fused and unfused.
+    pub kernel: Option<(String, Execution, Execution)>,
     /// The shape of one result.
     pub output_shape: Vec<usize>,
 }
@@ -56,8 +56,8 @@ pub struct Medians {
     pub total: Duration,
     /// Matrix products.
     pub products: Duration,
-    /// Epilogues.
-    pub epilogues: Duration,
+    /// Everything else.
+    pub kernels: Duration,
 }
 
 impl Medians {
@@ -71,7 +71,7 @@ impl Medians {
         Medians {
             total: median(&|(total, _)| *total),
             products: median(&|(_, times)| times.products),
-            epilogues: median(&|(_, times)| times.epilogues),
+            kernels: median(&|(_, times)| times.kernels),
         }
     }
 }
@@ -104,17 +104,26 @@ pub fn largest_difference(outputs: &[f32], expected: &Array<f32>) -> f32 {
     largest
 }
 
+/// The larger of two differences; NaN if either is.
+pub fn larger(one: f32, other: f32) -> f32 {
+    if one.is_nan() || one > other { one } else { other }
+}
+
 impl StageReport {
     /// Of every stage of a runtime.
     pub fn all(runtime: &Runtime, batch: usize) -> Result<Vec<StageReport>, super::Error> {
         let report = |stage: &super::runtime::Stage| {
             let fused = stage.execution(batch, fuselet::Fusion::Full)?;
             let unfused = stage.execution(batch, fuselet::Fusion::Off)?;
-            let epilogue = stage.epilogue.as_ref().map(|epilogue| epilogue.expression.to_string());
+            let text = stage.kernel.as_ref().map(|kernel| kernel.expression.to_string().replace('\n', " "));
+            let work = stage.work.as_ref().map(|work| match work {
+                Work::Product { dense, .. } => format!("product   input · kernel ({}, {})", dense.inputs, dense.units),
+                Work::Concatenate { parts, .. } => format!("copies    {} arrays side by side", parts.len()),
+            });
             Ok(StageReport {
                 layers: stage.layers.clone(),
-                product: stage.dense.as_ref().map(|dense| (dense.inputs, dense.units)),
-                epilogue: epilogue.zip(fused).zip(unfused).map(|((text, fused), unfused)| (text, fused, unfused)),
+                work,
+                kernel: text.zip(fused).zip(unfused).map(|((text, fused), unfused)| (text, fused, unfused)),
                 output_shape: stage.output_shape.clone(),
             })
         };
@@ -135,18 +144,18 @@ impl fmt::Display for Report {
         writeln!(f, "{}\n", self.title)?;
         for stage in &self.stages {
             writeln!(f, "{} → {}", stage.layers.join(", "), batched(&stage.output_shape))?;
-            if let Some((inputs, units)) = stage.product {
-                writeln!(f, "    product   x = input · kernel ({inputs}, {units})")?;
+            if let Some(work) = &stage.work {
+                writeln!(f, "    {work}")?;
             }
-            if let Some((text, fused, unfused)) = &stage.epilogue {
+            if let Some((text, fused, unfused)) = &stage.kernel {
                 let place = if fused.in_place { "in place" } else { "into another buffer" };
                 let kernels = plural(fused.kernels, "kernel");
                 writeln!(f, "    {kernels}  {text} · {place} (unfused: {})", plural(unfused.kernels, "kernel"))?;
             }
         }
-        let epilogues: Vec<_> = self.stages.iter().filter_map(|stage| stage.epilogue.as_ref()).collect();
-        let single = epilogues.iter().filter(|(_, fused, _)| fused.kernels == 1 && fused.in_place).count();
-        writeln!(f, "\n{single} of {} stages finish in one fused kernel, in place", epilogues.len())?;
+        let kernels: Vec<_> = self.stages.iter().filter_map(|stage| stage.kernel.as_ref()).collect();
+        let single = kernels.iter().filter(|(_, fused, _)| fused.kernels == 1 && fused.in_place).count();
+        writeln!(f, "\n{single} of {} stages finish in one fused kernel, in place", kernels.len())?;
         if !self.unused_weights.is_empty() {
             writeln!(f, "\nwarning: no layer uses the weights {}", self.unused_weights.join(", "))?;
         }
@@ -161,14 +170,14 @@ impl fmt::Display for Report {
         writeln!(f, "\ntime for a batch of {batch}, medians of {runs} interleaved runs")?;
         writeln!(f, "           {:>12} {:>12} {:>12}", "total", "products", "the rest")?;
         for (name, medians) in [("fused", fused), ("unfused", unfused)] {
-            let [total, products, epilogues] = [medians.total, medians.products, medians.epilogues].map(microseconds);
-            writeln!(f, "{name:<10} {total:>12} {products:>12} {epilogues:>12}")?;
+            let [total, products, kernels] = [medians.total, medians.products, medians.kernels].map(microseconds);
+            writeln!(f, "{name:<10} {total:>12} {products:>12} {kernels:>12}")?;
         }
         let ratio = |unfused: Duration, fused: Duration| unfused.as_secs_f64() / fused.as_secs_f64().max(1e-9);
         writeln!(
             f,
             "fusing makes the rest {:.2}× as fast, the whole {:.2}×",
-            ratio(unfused.epilogues, fused.epilogues),
+            ratio(unfused.kernels, fused.kernels),
             ratio(unfused.total, fused.total)
         )
     }

@@ -1,35 +1,52 @@
-//! A small model runtime that embeds Fuselet: runs Keras `Sequential` models.
+//! A small model runtime that embeds Fuselet: runs Keras models of Dense layers and all that is elementwise or by rows,
+//! sequential or functional, of Keras 2 or 3.
 //!
 //! ```text
-//! cargo run --release --example sequential -- MODEL_DIR [--batch N] [--backend NAME] [--threads N]
+//! cargo run --release --example keras_mlp -- MODEL_DIR [--batch N] [--backend NAME] [--threads N]
 //! ```
 //!
 //! MODEL_DIR has `config.json` (what `model.to_json()` writes) and `weights.npz`; `inputs.npy`, `labels.npy` and
-//! `outputs.npy` if there is something to compare with. Matrix products are the `matrixmultiply` crate's. Bias, activation
-//! and all activation layers that follow a product run as one fused kernel in place on its result: [`runtime`].
+//! `outputs.npy` if there is something to compare with (`inputs_0.npy`, `inputs_1.npy`, … of several). Matrix products are the
+//! `matrixmultiply` crate's. Bias, activation and all that follows a product up to the next one run as one fused kernel, in
+//! place on its result. A [`model`] comes from a config by [`reading`], its [`layers`] and, if it is
+//! [`functional`], their [`connections`]; [`stages`] makes stages of layers, which share [`buffers`], and [`runtime`] runs them.
 
 pub mod array;
+pub mod buffers;
+pub mod connections;
 pub mod error;
+mod files;
+pub mod functional;
+pub mod kernel;
+pub mod layers;
 pub mod model;
+#[path = "../support/npy_format/mod.rs"]
+mod npy_format;
+pub mod reading;
 pub mod report;
 pub mod runtime;
+pub mod shapes;
+pub mod stages;
 pub mod weights;
 
 pub use error::Error;
 
 use array::{Array, MOST_ELEMENTS, elements_of};
+use files::{Given, compare_labels, compare_outputs, numbered, read_inputs};
 use fuselet::{BackendChoice, Engine, Fusion};
+use kernel::Workspace;
 use model::Model;
 use report::{Medians, Report, StageReport, Timing};
-use runtime::{Runtime, Times, Workspace};
+use runtime::{Runtime, Times};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use weights::Weights;
 
 /// How to call it.
-pub const USAGE: &str = "usage: sequential [MODEL_DIR] [--batch N] [--backend NAME] [--threads N]
+pub const USAGE: &str = "usage: keras_mlp [MODEL_DIR] [--batch N] [--backend NAME] [--threads N]
   MODEL_DIR  has config.json and weights.npz; inputs.npy, labels.npy, outputs.npy if there are any
+             (inputs_0.npy, inputs_1.npy, … if there are several inputs)
   --batch    how many inputs a timed batch has; as many as inputs.npy by default
   --backend  auto, interpreter, cranelift or wide
   --threads  the most threads a kernel uses; 1 by default, as the matrix product does";
@@ -97,77 +114,46 @@ pub fn run(options: &Options) -> Result<Report, Error> {
     let engine = builder.build()?;
     let file = |name: &str| options.directory.join(name);
     let model = Model::read(&file("config.json"), engine.library())?;
-    let given = Array::read_if_present(&file("inputs.npy"), |number| number as f32)?;
-    let input_shape = input_shape(&model, given.as_ref(), &file("inputs.npy"))?;
+    let Given { arrays: given, shapes: input_shapes } = read_inputs(&model, &options.directory)?;
     let mut weights = Weights::open(&file("weights.npz"))?;
-    let runtime = Runtime::new(&model, &mut weights, &engine, &input_shape)?;
+    let runtime = stages::build(&model, &mut weights, &engine, &input_shapes)?;
 
     let (mut accuracy, mut difference) = (None, None);
-    if let Some(given) = &given {
+    let count = given.first().map(|given| given.shape[0]);
+    if let Some(count) = count {
         let mut workspace = Workspace::default();
-        let count = given.shape[0];
-        let outputs = runtime.run(&given.values, count, Fusion::Full, &mut workspace, &mut Times::default())?;
-        let output_shape = [&[count], runtime.output_shape()].concat();
-        accuracy = compare_labels(&file("labels.npy"), outputs, &output_shape)?;
-        difference = compare_outputs(&file("outputs.npy"), outputs, &output_shape)?;
+        let inputs: Vec<&[f32]> = given.iter().map(|given| given.values.as_slice()).collect();
+        runtime.run(&inputs, count, Fusion::Full, &mut workspace, &mut Times::default())?;
+        for (place, shape) in runtime.output_shapes().enumerate() {
+            let outputs = runtime.output(place, &inputs, count, &workspace);
+            let shape = [&[count], shape].concat();
+            if place == 0 {
+                accuracy = compare_labels(&file("labels.npy"), outputs, &shape)?;
+            }
+            let name = numbered("outputs", place, model.outputs.len());
+            let of_this: Option<f32> = compare_outputs(&file(&name), outputs, &shape)?;
+            difference = match (difference, of_this) {
+                (Some(one), Some(other)) => Some(report::larger(one, other)),
+                (one, other) => one.or(other),
+            };
+        }
     }
 
-    let batch = options.batch.or(given.as_ref().map(|given| given.shape[0])).unwrap_or(MADE_UP_INPUTS);
-    let inputs = batch_of(batch, &input_shape, given.as_ref())?;
+    let batch = options.batch.or(count).unwrap_or(MADE_UP_INPUTS);
+    let mut inputs = Vec::with_capacity(input_shapes.len());
+    for (place, shape) in input_shapes.iter().enumerate() {
+        inputs.push(batch_of(batch, shape, given.get(place))?);
+    }
+    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+    let shapes: Vec<String> = input_shapes.iter().map(|shape| error::batched(shape)).collect();
     Ok(Report {
-        title: format!("{} · input {} · {}", model.name, error::batched(&input_shape), engine.backend_name()),
+        title: format!("{} · input {} · {}", model.name, shapes.join(", "), engine.backend_name()),
         stages: StageReport::all(&runtime, batch)?,
         unused_weights: weights.unused().map(str::to_owned).collect(),
         accuracy,
         largest_difference: difference,
         timing: time(&runtime, &inputs, batch)?,
     })
-}
-
-/// The shape of one input: as the config says; where it leaves lengths open, as the given inputs have them.
-fn input_shape(model: &Model, given: Option<&Array<f32>>, path: &Path) -> Result<Vec<usize>, Error> {
-    let known = model.input_shape.as_deref();
-    let text = || match known {
-        None => "(None, …)".to_owned(),
-        Some(lengths) => {
-            let text = |length: &Option<usize>| length.map_or(", None".to_owned(), |length| format!(", {length}"));
-            format!("(None{})", lengths.iter().map(text).collect::<String>())
-        }
-    };
-    let Some(given) = given else {
-        let closed = known.and_then(|lengths| lengths.iter().copied().collect::<Option<Vec<usize>>>());
-        return closed.ok_or_else(|| Error::UnknownInputShape { known: text() });
-    };
-    let fits = |shape: &[usize]| match known {
-        None => true,
-        Some(lengths) => {
-            lengths.len() == shape.len()
-                && lengths.iter().zip(shape).all(|(known, length)| known.is_none_or(|known| known == *length))
-        }
-    };
-    match given.shape.split_first() {
-        Some((_, shape)) if fits(shape) => Ok(shape.to_vec()),
-        _ => Err(Error::ArrayShape { path: path.to_owned(), expected: text(), found: given.shape.clone() }),
-    }
-}
-
-fn compare_labels(path: &Path, outputs: &[f32], shape: &[usize]) -> Result<Option<(usize, usize)>, Error> {
-    let Some(labels) = Array::read_if_present(path, |number| number as i64)? else { return Ok(None) };
-    let (classes, rows) = shape.split_last().map_or((1, 1), |(classes, rows)| (*classes, rows.iter().product()));
-    if labels.values.len() != rows {
-        let expected = format!("one label for each of {rows} outputs");
-        return Err(Error::ArrayShape { path: path.to_owned(), expected, found: labels.shape });
-    }
-    Ok(Some((report::count_right(outputs, classes, &labels.values), rows)))
-}
-
-fn compare_outputs(path: &Path, outputs: &[f32], shape: &[usize]) -> Result<Option<f32>, Error> {
-    let Some(expected) = Array::read_if_present(path, |number| number as f32)? else { return Ok(None) };
-    if expected.shape != shape {
-        let found = expected.shape;
-        return Err(Error::ArrayShape { path: path.to_owned(), expected: format!("{shape:?}"), found });
-    }
-    Ok(Some(report::largest_difference(outputs, &expected)))
 }
 
 /// Inputs for timing: those given, over and over, or made up.
@@ -183,12 +169,13 @@ fn batch_of(batch: usize, shape: &[usize], given: Option<&Array<f32>>) -> Result
 }
 
 /// Times fused and unfused runs in turn, so that both meet the same machine.
-fn time(runtime: &Runtime, inputs: &[f32], batch: usize) -> Result<Timing, Error> {
+fn time(runtime: &Runtime, inputs: &[&[f32]], batch: usize) -> Result<Timing, Error> {
     let mut workspace = Workspace::default();
     let mut once = |fusion: Fusion| -> Result<(Duration, Times), Error> {
         let mut times = Times::default();
         let start = Instant::now();
-        std::hint::black_box(runtime.run(inputs, batch, fusion, &mut workspace, &mut times)?);
+        runtime.run(inputs, batch, fusion, &mut workspace, &mut times)?;
+        std::hint::black_box(&mut workspace);
         Ok((start.elapsed(), times))
     };
     // The first calls plan and compile.

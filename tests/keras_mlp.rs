@@ -2,16 +2,18 @@
 //! evaluation written here), and on everything that can be wrong with a model's files.
 
 #[allow(dead_code)]
-#[path = "../examples/sequential/main.rs"]
-mod sequential;
+#[path = "../examples/keras_mlp/main.rs"]
+mod keras_mlp;
 
 use fuselet::{BackendChoice, Engine, Fusion};
+use keras_mlp::kernel::Workspace;
+use keras_mlp::model::Model;
+use keras_mlp::runtime::{Runtime, Times};
+use keras_mlp::stages;
+use keras_mlp::weights::Weights;
+use keras_mlp::{Error, Options};
 use npyz::WriterBuilder;
 use npyz::npz::NpzWriter;
-use sequential::model::Model;
-use sequential::runtime::{Runtime, Times, Workspace};
-use sequential::weights::Weights;
-use sequential::{Error, Options};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::BufWriter;
@@ -30,7 +32,7 @@ struct Directory(PathBuf);
 
 impl Directory {
     fn new(name: &str) -> Directory {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sequential_{name}"));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("keras_mlp_{name}"));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Directory(path)
@@ -75,12 +77,12 @@ impl Directory {
         let engine = Engine::new().unwrap();
         let model = Model::read(&self.0.join("config.json"), engine.library())?;
         let mut weights = Weights::open(&self.0.join("weights.npz"))?;
-        Runtime::new(&model, &mut weights, &engine, input_shape)
+        stages::build(&model, &mut weights, &engine, &[input_shape.to_vec()])
     }
 
     /// The message of the whole program, which must fail.
     fn error(&self) -> String {
-        match sequential::run(&self.options()) {
+        match keras_mlp::run(&self.options()) {
             Ok(report) => panic!("an error was expected, but the model ran:\n{report}"),
             Err(error) => error.to_string(),
         }
@@ -210,10 +212,12 @@ fn assert_computes(runtime: &Runtime, inputs: &Tensor, expected: &Tensor) {
     let run = |fusion| {
         let mut workspace = Workspace::default();
         let mut times = Times::default();
-        runtime.run(&values, inputs.shape[0], fusion, &mut workspace, &mut times).unwrap().to_vec()
+        let batch = inputs.shape[0];
+        runtime.run(&[&values], batch, fusion, &mut workspace, &mut times).unwrap();
+        runtime.output(0, &[&values], batch, &workspace).to_vec()
     };
     let (fused, unfused) = (run(Fusion::Full), run(Fusion::Off));
-    assert_eq!([&inputs.shape[..1], runtime.output_shape()].concat(), expected.shape);
+    assert_eq!([&inputs.shape[..1], runtime.output_shapes().next().unwrap()].concat(), expected.shape);
     assert_eq!(fused.len(), expected.values.len());
     for (place, (fused, expected)) in fused.iter().zip(&expected.values).enumerate() {
         let difference = (f64::from(*fused) - expected).abs();
@@ -223,11 +227,11 @@ fn assert_computes(runtime: &Runtime, inputs: &Tensor, expected: &Tensor) {
     assert_eq!(bits(&fused), bits(&unfused), "fusing changes bits");
 }
 
-/// Each stage's epilogue, and whether it is one kernel in place.
-fn epilogues(runtime: &Runtime) -> Vec<Option<(String, bool)>> {
-    let describe = |stage: &sequential::runtime::Stage| {
+/// Each stage's kernel, and whether it is one kernel in place.
+fn kernels(runtime: &Runtime) -> Vec<Option<(String, bool)>> {
+    let describe = |stage: &keras_mlp::runtime::Stage| {
         let execution = stage.execution(4, Fusion::Full).unwrap()?;
-        let text = stage.epilogue.as_ref()?.expression.to_string();
+        let text = stage.kernel.as_ref()?.expression.to_string();
         Some((text, execution.kernels == 1 && execution.in_place))
     };
     runtime.stages().iter().map(describe).collect()
@@ -244,18 +248,58 @@ fn digits_are_recognized_as_keras_does_on_every_backend() {
     for backend in [None, Some(BackendChoice::Interpreter), Some(BackendChoice::Cranelift)] {
         let mut options = Options::parse([]).unwrap();
         options.backend = backend;
-        let report = sequential::run(&options).unwrap();
+        let report = keras_mlp::run(&options).unwrap();
         assert_eq!(report.accuracy, Some((292, 297)));
         let difference = report.largest_difference.unwrap();
         assert!(difference < DIGITS_DIFFERENCE, "{difference} from Keras' outputs ({})", report.title);
         assert_eq!(report.stages.len(), 3);
         for stage in &report.stages {
-            let (text, fused, unfused) = stage.epilogue.as_ref().unwrap();
+            let (text, fused, unfused) = stage.kernel.as_ref().unwrap();
             assert_eq!((fused.kernels, fused.in_place), (1, true), "{text}");
             assert!(unfused.kernels > 1, "{text}");
         }
         assert_contains(&report.to_string(), &["0.9832 (292 of 297)", "3 of 3 stages finish in one fused kernel"]);
     }
+}
+
+// ---------------------------------------------------------------------------------------------- models of every Keras
+
+/// Float32 rounds each of some hundred operations on values of size 1 by at most 6e-8; norms amplify it a few times.
+const KERAS_DIFFERENCE: f32 = 1e-5;
+
+/// A model that Keras made, on a backend.
+fn keras_model(name: &str, backend: Option<BackendChoice>) -> keras_mlp::report::Report {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keras").join(name);
+    keras_mlp::run(&Options { directory, batch: Some(3), backend, threads: 1 }).unwrap()
+}
+
+#[test]
+fn models_of_keras_2_and_3_of_every_form_give_what_keras_gives() {
+    for name in ["residual", "two_inputs", "axes", "keras_2_functional", "keras_2_list"] {
+        for backend in [None, Some(BackendChoice::Interpreter)] {
+            let report = keras_model(name, backend);
+            let difference = report.largest_difference.unwrap();
+            assert!(difference < KERAS_DIFFERENCE, "{name}: {difference} from Keras' outputs");
+            assert!(report.unused_weights.is_empty(), "{name}: {:?}", report.unused_weights);
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_product_is_one_kernel_skipped_connections_and_norms_included() {
+    let report = keras_model("residual", None);
+    let texts: Vec<&str> = report.stages.iter().filter_map(|stage| Some(stage.kernel.as_ref()?.0.as_str())).collect();
+    // The product of one branch is read by the kernel of the other.
+    let sum = "layer_norm((leaky_relu(wide + wide_bias, negative_slope = 0.2) - batch_norm_moving_mean) * batch_norm_factor + \
+        batch_norm_beta + linear(skip), axis = [-1], epsilon = 0.001) * layer_norm_gamma + layer_norm_beta";
+    assert!(texts.contains(&sum), "{texts:#?}");
+    for stage in &report.stages {
+        if let Some((text, fused, unfused)) = &stage.kernel {
+            assert_eq!((fused.kernels, fused.in_place), (1, true), "{text}");
+            assert!(unfused.kernels > 1, "{text}");
+        }
+    }
+    assert_eq!(report.stages.len(), 5, "{report}");
 }
 
 // ------------------------------------------------------------------------------------------------ every kind of layer
@@ -302,16 +346,16 @@ fn every_supported_layer_agrees_with_float64_at_rank_3() {
         assert_computes(&runtime, &inputs, &expected);
     }
     let expected = [
-        "elu(leaky_relu(relu(x + bias, negative_slope = 0.1, max_value = 1.5), negative_slope = 0.2), alpha = 0.5)",
-        "softmax(relu(linear(x), negative_slope = 0.1, max_value = 2, threshold = 0.25), axis = 1)",
-        "gelu(x)",
-        "softmax(sigmoid(elu(x + bias, alpha = 0.75)))",
+        "elu(leaky_relu(relu(dense + dense_bias, negative_slope = 0.1, max_value = 1.5), negative_slope = 0.2), alpha = 0.5)",
+        "softmax(relu(linear(dense_1), negative_slope = 0.1, max_value = 2, threshold = 0.25), axis = 1)",
+        "gelu(softmax)",
+        "softmax(sigmoid(elu(dense_2 + dense_2_bias, alpha = 0.75)))",
     ];
-    assert_eq!(epilogues(&runtime), expected.map(single));
+    assert_eq!(kernels(&runtime), expected.map(single));
 }
 
 #[test]
-fn layers_before_any_product_run_in_place_on_a_copy() {
+fn layers_before_any_product_leave_the_inputs_as_they_are() {
     let directory = Directory::new("no_product");
     directory.config(json!([
         input(json!([null, 3, 5])),
@@ -323,7 +367,8 @@ fn layers_before_any_product_run_in_place_on_a_copy() {
     let runtime = directory.load(&[3, 5]).unwrap();
     let inputs = Tensor::random(&[7, 3, 5], 11);
     assert_computes(&runtime, &inputs, &inputs.map(|x| relu(x, 0.0, 0.5, 0.0)).softmax(&[1, 2]));
-    assert_eq!(epilogues(&runtime), [single("softmax(relu(x, max_value = 0.5), axis = [1, 2])")]);
+    let text = "softmax(relu(input_layer, max_value = 0.5), axis = [1, 2])";
+    assert_eq!(kernels(&runtime), [Some((text.to_owned(), false))]);
 }
 
 #[test]
@@ -358,7 +403,7 @@ fn dense_without_bias_and_activation_runs_no_kernel() {
     let runtime = directory.load(&[6]).unwrap();
     let inputs = Tensor::random(&[9, 6], 32);
     assert_computes(&runtime, &inputs, &inputs.dense(&kernel, None));
-    assert_eq!(epilogues(&runtime), [None]);
+    assert_eq!(kernels(&runtime), [None]);
 }
 
 #[test]
@@ -441,7 +486,7 @@ fn open_lengths_come_from_the_inputs_and_unused_weights_are_told() {
     let inputs = Tensor::random(&[5, 3, 6], 73);
     let outputs = inputs.dense(&kernel, None).softmax(&[2]);
     directory.array("inputs.npy", &inputs).array("outputs.npy", &outputs);
-    let report = sequential::run(&directory.options()).unwrap();
+    let report = keras_mlp::run(&directory.options()).unwrap();
     assert!(f64::from(report.largest_difference.unwrap()) < FLOAT32_ROUNDING);
     assert_eq!(report.accuracy, None);
     assert_eq!(report.unused_weights, ["layer0_bias"]);
@@ -453,11 +498,277 @@ fn open_lengths_come_from_the_inputs_and_unused_weights_are_told() {
 
 #[test]
 fn a_difference_of_nan_is_not_overlooked() {
-    let expected = sequential::array::Array { shape: vec![3], values: vec![1.0, f32::INFINITY, f32::NAN] };
-    let difference = |outputs: &[f32]| sequential::report::largest_difference(outputs, &expected);
+    let expected = keras_mlp::array::Array { shape: vec![3], values: vec![1.0, f32::INFINITY, f32::NAN] };
+    let difference = |outputs: &[f32]| keras_mlp::report::largest_difference(outputs, &expected);
     assert_eq!(difference(&[1.5, f32::INFINITY, f32::NAN]), 0.5);
     assert!(difference(&[f32::NAN, f32::INFINITY, f32::NAN]).is_nan());
     assert!(difference(&[1.0, f32::INFINITY, 2.0]).is_nan());
+}
+
+// ------------------------------------------------------------------------------------------------- functional models
+
+fn functional(layers: Value, inputs: Value, outputs: Value) -> String {
+    let config = json!({"name": "model", "layers": layers, "input_layers": inputs, "output_layers": outputs});
+    json!({"module": "keras.src.models.functional", "class_name": "Functional", "config": config}).to_string()
+}
+
+/// A layer of a functional model with its calls in Keras 2's spelling.
+fn connected(class: &str, name: &str, config: Value, calls: Value) -> Value {
+    let mut layer = layer(class, name, config);
+    layer["name"] = name.into();
+    layer["inbound_nodes"] = calls;
+    layer
+}
+
+fn input_of(name: &str, shape: Value) -> Value {
+    connected("InputLayer", name, json!({"batch_shape": shape}), json!([]))
+}
+
+#[test]
+fn connections_are_read_in_every_spelling() {
+    let tensor = |name: &str| json!({"class_name": "__keras_tensor__", "config": {"shape": [null, 3], "dtype": "float32", "keras_history": [name, 0, 0]}});
+    let ends = |name: &str| {
+        [json!([[name, 0, 0]]), json!([name, 0, 0]), json!({"key": [name, 0, 0]}), json!([{"a": [[name, 0, 0]]}])]
+    };
+    let inputs = Tensor::random(&[5, 3], 91);
+    for (number, calls) in [
+        json!([[["x", 0, 0, {}], ["r", 0, 0, {}]]]),
+        json!([[["x", 0, 0], ["r", 0, 0, null]]]),
+        json!([[[["x", 0, 0, {}], ["r", 0, 0, {"training": false, "mask": null}]]]]),
+        json!([{"args": [[tensor("x"), tensor("r")]], "kwargs": {}}]),
+        json!([{"args": [tensor("x"), tensor("r")], "kwargs": {"mask": null, "training": false}}]),
+        json!([{"args": [], "kwargs": {"inputs": [tensor("x"), tensor("r")]}}]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let directory = Directory::new(&format!("spelling_{number}"));
+        directory.weights(&[]);
+        // Not in the order in which they are needed.
+        let layers = json!([
+            connected("Add", "sum", json!({}), calls),
+            connected("ReLU", "r", json!({}), json!([[["x", 0, 0, {}]]])),
+            input_of("x", json!([null, 3])),
+        ]);
+        for (inputs_end, outputs_end) in ends("x").into_iter().zip(ends("sum")) {
+            directory.config_text(&functional(layers.clone(), inputs_end, outputs_end));
+            let runtime = directory.load(&[3]).unwrap();
+            assert_computes(&runtime, &inputs, &inputs.map(|x| x + x.max(0.0)));
+        }
+    }
+}
+
+#[test]
+fn a_result_with_several_users_is_computed_once_and_a_layer_may_be_called_again() {
+    let directory = Directory::new("users");
+    let again = json!([[["x", 0, 0, {}]], [["d", 0, 0, {}]]]);
+    let layers = json!([
+        input_of("x", json!([null, 4])),
+        connected("Dense", "d", json!({"units": 4, "activation": "tanh"}), again),
+        connected("Multiply", "square", json!({}), json!([[["d", 1, 0, {}], ["d", 1, 0, {}]]])),
+        connected(
+            "Concatenate",
+            "both",
+            json!({"axis": 1}),
+            json!([[["square", 0, 0, {}], ["d", 0, 0, {}], ["x", 0, 0, {}]]])
+        ),
+        connected("Dense", "unused", json!({"units": 9}), json!([[["both", 0, 0, {}]]])),
+        connected("ReLU", "end", json!({}), json!([[["both", 0, 0, {}]]])),
+    ]);
+    let (kernel, bias) = (Tensor::random(&[4, 4], 92), Tensor::random(&[4], 93));
+    directory.weights(&[("d/kernel", &kernel), ("d/bias", &bias)]);
+    directory.config_text(&functional(layers, json!([["x", 0, 0]]), json!([["end", 0, 0]])));
+    let runtime = directory.load(&[4]).unwrap();
+    let inputs = Tensor::random(&[7, 4], 94);
+    let once = inputs.dense(&kernel, Some(&bias)).map(f64::tanh);
+    let twice = once.dense(&kernel, Some(&bias)).map(f64::tanh);
+    let rows = (0..7).flat_map(|row| {
+        let part = |tensor: &Tensor| tensor.values[row * 4..][..4].to_vec();
+        let square = part(&twice).into_iter().map(|x| x * x).collect();
+        [square, part(&once), part(&inputs)].concat()
+    });
+    let expected = Tensor::new(&[7, 12], rows.map(|x: f64| x.max(0.0)).collect());
+    assert_computes(&runtime, &inputs, &expected);
+    let described: Vec<usize> = runtime.stages().iter().map(|stage| stage.layers.len()).collect();
+    assert_eq!(described, [1, 1, 1, 2], "two products, the square, and the copies with what follows them");
+}
+
+#[test]
+fn a_model_may_be_its_input_and_have_one_result_twice() {
+    let directory = Directory::new("bare_functional");
+    directory.weights(&[]);
+    let layers =
+        json!([input_of("x", json!([null, 2, 3])), connected("Flatten", "f", json!({}), json!([[["x", 0, 0, {}]]]))]);
+    directory.config_text(&functional(layers, json!(["x", 0, 0]), json!([["x", 0, 0], ["f", 0, 0], ["f", 0, 0]])));
+    let runtime = directory.load(&[2, 3]).unwrap();
+    let inputs = Tensor::random(&[5, 2, 3], 95);
+    assert_computes(&runtime, &inputs, &inputs);
+    let shapes: Vec<&[usize]> = runtime.output_shapes().collect();
+    assert_eq!(shapes, [&[2, 3][..], &[6], &[6]]);
+}
+
+#[test]
+fn long_and_wide_models_take_time_in_proportion() {
+    let start = std::time::Instant::now();
+    let directory = Directory::new("long");
+    directory.weights(&[]);
+    const COUNT: usize = 2_000;
+    let mut layers = vec![input_of("x", json!([null, 2]))];
+    let mut before = "x".to_owned();
+    for number in 0..COUNT {
+        let name = format!("a{number}");
+        layers.push(connected("Add", &name, json!({}), json!([[[&before, 0, 0], ["x", 0, 0]]])));
+        before = name;
+    }
+    // The last first: whoever reads layer by layer in vain reads each of them each time.
+    layers.reverse();
+    directory.config_text(&functional(layers.into(), json!(["x", 0, 0]), json!([before, 0, 0])));
+    let runtime = directory.load(&[2]).unwrap();
+    let inputs = Tensor::new(&[1, 2], vec![0.5, -0.25]);
+    let mut workspace = Workspace::default();
+    runtime.run(&[&[0.5, -0.25]], 1, Fusion::Full, &mut workspace, &mut Times::default()).unwrap();
+    let expected: Vec<f32> = inputs.values.iter().map(|x| *x as f32 * (COUNT as f32 + 1.0)).collect();
+    assert_eq!(runtime.output(0, &[&[0.5, -0.25]], 1, &workspace), expected);
+    // Hundreds of times what it takes, for slow and busy machines.
+    assert!(start.elapsed() < std::time::Duration::from_secs(120), "{:?}", start.elapsed());
+}
+
+#[test]
+fn functional_models_that_do_not_hold_together_are_errors() {
+    let directory = Directory::new("broken_functional");
+    directory.weights(&[]);
+    let x = || input_of("x", json!([null, 4]));
+    let relu = |name: &str, calls: Value| connected("ReLU", name, json!({}), calls);
+    let to = |name: &str| json!([[[name, 0, 0, {}]]]);
+    let deep = |levels: usize| (0..levels).fold(json!(["x", 0, 0]), |inner, _| json!([inner]));
+    let start = || json!([["x", 0, 0]]);
+    for (layers, inputs, outputs, parts) in [
+        (json!([x(), relu("r", to("y"))]), start(), json!([["r", 0, 0]]), &["`r`", "`y`", "which there is not"][..]),
+        (json!([x(), relu("r", to("x"))]), start(), json!([["r", 1, 0]]), &["r, call 1"]),
+        (json!([x(), relu("r", to("x"))]), start(), json!([["r", 0, 1]]), &["`output_layers`", "one result"]),
+        (
+            json!([x(), relu("r", to("s")), relu("s", to("r"))]),
+            start(),
+            json!([["s", 0, 0]]),
+            &["depends on its own result"],
+        ),
+        (json!([x(), relu("r", to("r"))]), start(), json!([["r", 0, 0]]), &["`r`", "depends on its own result"]),
+        (json!([x(), relu("x", to("x"))]), start(), start(), &["that of another, `x`"]),
+        (json!([x()]), json!([["y", 0, 0]]), start(), &["input_layers", "`y`"]),
+        (json!([x()]), json!([]), start(), &["`input_layers` of the model must be a list of layers"]),
+        (json!([x()]), Value::Null, start(), &["`input_layers` of the model must be"]),
+        (json!([x()]), json!(3), start(), &["`input_layers` of the model must be tensors"]),
+        (json!([x()]), json!([["x"]]), start(), &["`input_layers`"]),
+        (json!([x(), relu("r", json!(7))]), start(), json!([["r", 0, 0]]), &["`inbound_nodes` of layer `r`"]),
+        (
+            json!([x(), relu("r", json!([[["x", 0, 0, {"y": ["x", 0, 0]}]]]))]),
+            start(),
+            json!([["r", 0, 0]]),
+            &["`inbound_nodes` of layer `r`", "only arguments"],
+        ),
+        (
+            json!([x(), relu("r", json!([{"args": [2.5], "kwargs": {}}]))]),
+            start(),
+            json!([["r", 0, 0]]),
+            &["`inbound_nodes` of layer `r`"],
+        ),
+        (
+            json!([x(), relu("r", json!([{"args": [{"class_name": "__keras_tensor__"}]}]))]),
+            start(),
+            json!([["r", 0, 0]]),
+            &["keras_history"],
+        ),
+        (
+            json!([x(), relu("r", json!([[["x", 0, 0], ["x", 0, 0]]]))]),
+            start(),
+            json!([["r", 0, 0]]),
+            &["`r`", "needs one input, but has 2"],
+        ),
+        (
+            json!([x(), connected("Add", "a", json!({}), to("x"))]),
+            start(),
+            json!([["a", 0, 0]]),
+            &["`a`", "needs two inputs or more"],
+        ),
+        (json!([x(), relu("r", json!([deep(60)]))]), deep(60), json!([["r", 0, 0]]), &[]),
+        (
+            json!([x(), relu("r", json!([deep(200)]))]),
+            start(),
+            json!([["r", 0, 0]]),
+            &["config.json", "recursion limit"],
+        ),
+        (
+            json!([x(), connected("Concatenate", "c", json!({"axis": 0}), json!([[["x", 0, 0], ["x", 0, 0]]]))]),
+            start(),
+            json!([["c", 0, 0]]),
+            &["`c`", "after the batch"],
+        ),
+        (
+            json!([x(), connected("Concatenate", "c", json!({"axis": 9}), json!([[["x", 0, 0], ["x", 0, 0]]]))]),
+            start(),
+            json!([["c", 0, 0]]),
+            &["`c`", "after the batch"],
+        ),
+        (
+            json!([x(), connected("Reshape", "s", json!({"target_shape": [3]}), to("x"))]),
+            start(),
+            json!([["s", 0, 0]]),
+            &["`s`", "as many elements"],
+        ),
+        (
+            json!([x(), connected("Reshape", "s", json!({"target_shape": [-1, -1]}), to("x"))]),
+            start(),
+            json!([["s", 0, 0]]),
+            &["`target_shape`"],
+        ),
+        (
+            json!([
+                x(),
+                connected("Reshape", "s", json!({"target_shape": [2, -1]}), to("x")),
+                connected("Add", "a", json!({}), json!([[["x", 0, 0], ["s", 0, 0]]]))
+            ]),
+            start(),
+            json!([["a", 0, 0]]),
+            &["`a`", "the same rank"],
+        ),
+        (
+            json!([x(), connected("PReLU", "p", json!({}), to("x"))]),
+            start(),
+            json!([["p", 0, 0]]),
+            &["`p`", "`p/alpha`"],
+        ),
+    ] {
+        directory.config_text(&functional(layers, inputs, outputs));
+        if parts.is_empty() {
+            keras_mlp::run(&directory.options()).unwrap();
+        } else {
+            assert_contains(&directory.error(), parts);
+        }
+    }
+}
+
+#[test]
+fn of_several_inputs_all_have_files_or_none() {
+    let directory = Directory::new("several");
+    directory.weights(&[]);
+    let layers = json!([
+        input_of("a", json!([null, 2])),
+        input_of("b", json!([null, 2])),
+        connected("Subtract", "s", json!({}), json!([[["b", 0, 0], ["a", 0, 0]]])),
+    ]);
+    directory.config_text(&functional(layers, json!([["a", 0, 0], ["b", 0, 0]]), json!([["s", 0, 0]])));
+    keras_mlp::run(&directory.options()).unwrap();
+    let (a, b) = (Tensor::random(&[3, 2], 96), Tensor::random(&[3, 2], 97));
+    directory.array("inputs_1.npy", &b);
+    assert_contains(&directory.error(), &["inputs_0.npy is missing"]);
+    let values = b.values.iter().zip(&a.values).map(|(b, a)| b - a).collect();
+    directory.array("inputs_0.npy", &a).array("outputs.npy", &Tensor::new(&[3, 2], values));
+    let report = keras_mlp::run(&directory.options()).unwrap();
+    assert!(f64::from(report.largest_difference.unwrap()) < FLOAT32_ROUNDING);
+    directory.array("inputs_1.npy", &Tensor::random(&[4, 2], 98));
+    assert_contains(&directory.error(), &["inputs_1.npy", "as many rows as the first input, 3"]);
+    fs::remove_file(directory.0.join("inputs_1.npy")).unwrap();
+    assert_contains(&directory.error(), &["inputs_1.npy is missing"]);
 }
 
 // -------------------------------------------------------------------------------------------------- what can be wrong
@@ -466,7 +777,7 @@ fn a_difference_of_nan_is_not_overlooked() {
 fn unsupported_layers_are_named() {
     let directory = Directory::new("unsupported");
     directory.weights(&[]);
-    for class in ["Conv2D", "PReLU", "Sequential", "LSTM"] {
+    for class in ["Conv2D", "Lambda", "Sequential", "LSTM"] {
         directory.config(json!([input(json!([null, 6])), layer(class, "my_layer", json!({"units": 4}))]));
         assert_contains(&directory.error(), &["`my_layer`", class, "supported are InputLayer, Dense", "LeakyReLU"]);
     }
@@ -519,7 +830,8 @@ fn hostile_configs_are_errors() {
         ("{", "config.json"),
         ("null", "`class_name` of the model"),
         ("[1, 2]", "`class_name` of the model"),
-        (r#"{"class_name": "Functional", "config": {}}"#, "Sequential"),
+        (r#"{"class_name": "Functional", "config": {}}"#, "`layers` of the model"),
+        (r#"{"class_name": "Subclassed", "config": {}}"#, "Sequential, Functional or Model"),
         (r#"{"class_name": "Sequential"}"#, "`layers` of the model"),
         (r#"{"class_name": "Sequential", "class_name": "Sequential"}"#, "given twice"),
         (r#"{"class_name": "Sequential", "config": {"layers": {}}}"#, "`layers` of the model"),
@@ -544,6 +856,84 @@ fn hostile_configs_are_errors() {
     }
     fs::write(directory.0.join("config.json"), [0xff, 0xfe, 0x00]).unwrap();
     assert_contains(&directory.error(), &["config.json"]);
+}
+
+/// Every place of a value, as a JSON pointer.
+fn places(json: &Value) -> Vec<String> {
+    let (mut found, mut pending) = (Vec::new(), vec![(String::new(), json)]);
+    while let Some((place, json)) = pending.pop() {
+        match json {
+            Value::Array(items) => {
+                pending.extend(items.iter().enumerate().map(|(number, item)| (format!("{place}/{number}"), item)));
+            }
+            Value::Object(map) => pending.extend(map.iter().map(|(key, item)| (format!("{place}/{key}"), item))),
+            _ => {}
+        }
+        found.push(place);
+    }
+    found
+}
+
+#[test]
+fn configs_with_any_value_in_any_place_are_errors_or_run() {
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(2.5),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(""),
+        json!("dense"),
+        json!([]),
+        json!([[]]),
+        json!([0]),
+        json!([2, 1]),
+        json!([null, 3]),
+        json!({}),
+        json!({"class_name": "__numpy__", "config": {"value": [[7]]}}),
+        json!({"class_name": "ReLU", "config": {}}),
+    ];
+    let engine = Engine::builder().backend(BackendChoice::Interpreter).build().unwrap();
+    let (mut refused, mut run) = (0, 0);
+    for name in ["residual", "two_inputs", "axes", "keras_2_functional", "keras_2_list"] {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keras").join(name);
+        let json: Value = serde_json::from_str(&fs::read_to_string(directory.join("config.json")).unwrap()).unwrap();
+        let shapes: Vec<Vec<usize>> = match name {
+            "residual" => vec![vec![12]],
+            "two_inputs" => vec![vec![6], vec![2, 3]],
+            "axes" => vec![vec![4, 5]],
+            _ => vec![vec![6]],
+        };
+        // Every other place, and one value each, in turn.
+        for (number, place) in places(&json).iter().step_by(2).enumerate() {
+            for value in odd.iter().skip(number % odd.len()).take(1) {
+                let mut broken = json.clone();
+                *broken.pointer_mut(place).unwrap() = value.clone();
+                let loaded = Model::from_json(&broken, engine.library()).and_then(|model| {
+                    let mut weights = Weights::open(&directory.join("weights.npz"))?;
+                    let shapes: Vec<_> = shapes.iter().cycle().take(model.inputs.len()).cloned().collect();
+                    let runtime = stages::build(&model, &mut weights, &engine, &shapes)?;
+                    let inputs: Vec<Vec<f32>> =
+                        shapes.iter().map(|shape| vec![0.5; 2 * shape.iter().product::<usize>()]).collect();
+                    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+                    runtime.run(&inputs, 2, Fusion::Full, &mut Workspace::default(), &mut Times::default())
+                });
+                match loaded {
+                    Ok(()) => run += 1,
+                    Err(error) => {
+                        refused += 1;
+                        let message = error.to_string();
+                        assert!(message.len() < 2000, "{place}: {message}");
+                    }
+                }
+            }
+        }
+    }
+    assert!(refused > 100 && run > 100, "{refused} refused, {run} run");
 }
 
 #[test]
@@ -573,12 +963,12 @@ fn wrong_arguments_are_told_with_the_usage() {
     for arguments in
         [&["--batch"][..], &["--batch", "0"], &["--batch", "x"], &["--backend", "gpu"], &["--what"], &["a", "b"]]
     {
-        assert_contains(&parse(arguments).unwrap_err().to_string(), &["usage: sequential", "--batch"]);
+        assert_contains(&parse(arguments).unwrap_err().to_string(), &["usage: keras_mlp", "--batch"]);
     }
     let options = parse(&["a/b", "--batch", "7", "--backend", "interpreter", "--threads", "2"]).unwrap();
     assert_eq!((options.directory, options.batch), (PathBuf::from("a/b"), Some(7)));
     assert_eq!((options.backend, options.threads), (Some(BackendChoice::Interpreter), 2));
     let mut options = parse(&[]).unwrap();
     options.batch = Some(usize::MAX);
-    assert_contains(&sequential::run(&options).unwrap_err().to_string(), &["more than"]);
+    assert_contains(&keras_mlp::run(&options).unwrap_err().to_string(), &["more than"]);
 }

@@ -1,7 +1,7 @@
 //! Arrays from `.npy` data: any plain number type, either order, to row-major.
 
 use super::error::Error;
-use npyz::{NpyFile, Order};
+use super::npy_format::{Header, HeaderError, read_numbers};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -26,26 +26,41 @@ impl<T: Copy> Array<T> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(failed)?,
         };
-        let array = NpyFile::new(BufReader::new(file)).and_then(|file| Array::from_npy(file, convert));
+        let mut reader = BufReader::new(file);
+        let array = read_header(&mut reader)
+            .and_then(|(header, shape)| Array::read_elements(&header, shape, &mut reader, convert));
         array.map(Some).map_err(failed)
     }
 
     /// Reads the elements that follow a header.
-    pub fn from_npy<R: Read>(file: NpyFile<R>, convert: fn(f64) -> T) -> io::Result<Array<T>> {
-        let shape = shape(&file)?;
-        let order = file.order();
-        let stored = elements(file, convert)?;
-        let values = if order == Order::Fortran { to_row_major(&stored, &shape) } else { stored };
+    pub fn read_elements(
+        header: &Header,
+        shape: Vec<usize>,
+        reader: &mut impl Read,
+        convert: fn(f64) -> T,
+    ) -> io::Result<Array<T>> {
+        let count = elements_of(&shape).unwrap_or(0);
+        let stored = read_numbers(header, reader, count as u64, convert)?;
+        if stored.len() < count {
+            return Err(invalid(format!("it is cut off: {count} elements are claimed, {} are there", stored.len())));
+        }
+        let values = if header.column_major { to_row_major(&stored, &shape) } else { stored };
         Ok(Array { shape, values })
     }
 }
 
-/// The shape a header gives, if that many elements can be held.
-pub fn shape<R: Read>(file: &NpyFile<R>) -> io::Result<Vec<usize>> {
-    let shape: Option<Vec<usize>> = file.shape().iter().map(|length| usize::try_from(*length).ok()).collect();
-    shape
-        .filter(|shape| elements_of(shape).is_some())
-        .ok_or_else(|| invalid(format!("shape {:?} has more than {MOST_ELEMENTS} elements", file.shape())))
+/// A header and the shape it gives, if that many elements can be held.
+pub fn read_header(reader: &mut impl Read) -> io::Result<(Header, Vec<usize>)> {
+    let header = Header::read(reader).map_err(|error| match error {
+        HeaderError::Io(error) => error,
+        HeaderError::NotNpy(reason) => invalid(format!("no .npy data: {reason}")),
+        HeaderError::Dtype(_) => invalid(error.to_string()),
+    })?;
+    let shape: Option<Vec<usize>> = header.shape.iter().map(|length| usize::try_from(*length).ok()).collect();
+    match shape.filter(|shape| elements_of(shape).is_some()) {
+        Some(shape) => Ok((header, shape)),
+        None => Err(invalid(format!("shape {:?} has more than {MOST_ELEMENTS} elements", header.shape))),
+    }
 }
 
 /// The number of elements of a shape, if it is not above [`MOST_ELEMENTS`].
@@ -55,19 +70,6 @@ pub fn elements_of(shape: &[usize]) -> Option<usize> {
     }
     let product = shape.iter().try_fold(1usize, |product, length| product.checked_mul(*length))?;
     (product <= MOST_ELEMENTS).then_some(product)
-}
-
-fn elements<R: Read, T>(file: NpyFile<R>, convert: fn(f64) -> T) -> io::Result<Vec<T>> {
-    macro_rules! first_that_fits {
-        ($file:ident: $($number:ty),*) => { $(
-            let $file = match $file.try_data::<$number>() {
-                Ok(numbers) => return numbers.map(|number| Ok(convert(number? as f64))).collect(),
-                Err(file) => file,
-            };
-        )* };
-    }
-    first_that_fits!(file: f32, f64, i64, i32, i16, i8, u64, u32, u16, u8);
-    Err(invalid(format!("elements of type {} are not supported; store plain numbers", file.dtype().descr())))
 }
 
 /// The elements of a column-major array in row-major order.
