@@ -80,6 +80,7 @@ mod power;
 mod printer;
 mod program;
 mod read;
+mod storage;
 
 pub(crate) use carry::{called, definitions};
 pub(crate) use read::load;
