@@ -81,7 +81,10 @@ impl Elaborator<'_> {
             let repeated = || Problem::RepeatedArgument { name: name.to_owned() };
             if name == TYPE && signature.typed {
                 if ty.is_some() {
-                    return self.fail(repeated(), span);
+                    return match argument.name {
+                        Some(_) => self.fail(repeated(), span),
+                        None => self.fail(signature.arity(arguments.len()), self.span(id)),
+                    };
                 }
                 ty = Some((self.storage_type(at)?, at));
             } else if let Some(tensor) = signature.tensors.iter().position(|tensor| *tensor == name) {
