@@ -9,8 +9,8 @@
 //!   number whose last bit is worth as much as the subnormal's;
 //! - integers are the low bits of a float whose last bit is worth 1; those of 32 bits in float32 are two halves.
 
-use super::LaneOp;
 use super::builder::{LaneBuilder, renumber};
+use super::op::LaneOp;
 use super::pass::Pass;
 use super::program::{Instruction, OperandId, Shift, Value};
 use crate::array::{ComputeDtype, Dtype};
