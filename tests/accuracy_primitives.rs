@@ -388,6 +388,15 @@ const FLOAT64_EXACT: &[Op] = &[
     Op::Binade,
     Op::ProductError,
     Op::DifferenceError,
+    Op::CastF32,
+    Op::CastF16,
+    Op::CastBf16,
+    Op::CastI32,
+    Op::CastI16,
+    Op::CastI8,
+    Op::CastU32,
+    Op::CastU16,
+    Op::CastU8,
 ];
 
 /// The ops that round once with FMA and twice without: at most this far from a · b + c there, where it does not cancel.

@@ -139,6 +139,13 @@ fn draw(random: &mut Random) -> Graph {
                 let (a, b, c) = [(x, k, y), (k, x, y), (x, y, k)][random.below(3)];
                 graph.apply(op, &[a, b, c][..op.arity()])
             }
+            // Rounded to a storage type, and again to the same or the next.
+            13 if random.below(2) == 0 => {
+                let casts: Vec<Op> = ops.iter().copied().filter(|op| op.class() == Class::Cast).collect();
+                let at = random.below(casts.len());
+                let inner = graph.apply(casts[at], &[x]);
+                graph.apply(casts[(at + random.below(2)) % casts.len()], &[inner])
+            }
             13 => {
                 const OPS: [Op; 6] = [Op::Abs, Op::Neg, Op::Floor, Op::Ceil, Op::Trunc, Op::Round];
                 let inner = graph.apply(OPS[random.below(OPS.len())], &[x]);

@@ -47,7 +47,7 @@ pub use expr::{Expr, Meaning, Program};
 pub use graph::{Axes, Graph, Half, Node, NodeId, json, shape, verify};
 pub use language::IntoProgram;
 pub use library::{Activation, ActivationError, Library};
-pub use op::{Class, Kind, Op, Reduction, special};
+pub use op::{Class, Kind, Op, Reduction, StorageType, special};
 
 /// The README's Rust blocks, run as documentation tests.
 #[cfg(doctest)]

@@ -3,6 +3,7 @@
 //! An array has a *storage dtype* ([`Dtype`]). Arithmetic is in a *compute dtype* ([`ComputeDtype`]): float32, or float64 if any
 //! array of a call is float64. What lies between, one conversion a load and one a store, is [`super::convert`]'s.
 
+use fuselet_ir::StorageType;
 use std::fmt;
 
 /// How an array stores its elements.
@@ -153,6 +154,25 @@ impl Dtype {
 impl fmt::Display for Dtype {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
+    }
+}
+
+/// What `cast` rounds to in the language, as a dtype of arrays.
+impl From<StorageType> for Dtype {
+    fn from(ty: StorageType) -> Dtype {
+        match ty {
+            StorageType::F64 => Dtype::F64,
+            StorageType::F32 => Dtype::F32,
+            StorageType::F16 => Dtype::F16,
+            StorageType::Bf16 => Dtype::Bf16,
+            StorageType::I32 => Dtype::I32,
+            StorageType::I16 => Dtype::I16,
+            StorageType::I8 => Dtype::I8,
+            StorageType::U32 => Dtype::U32,
+            StorageType::U16 => Dtype::U16,
+            StorageType::U8 => Dtype::U8,
+            StorageType::Bool => Dtype::Bool,
+        }
     }
 }
 

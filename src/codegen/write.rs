@@ -7,7 +7,7 @@ use crate::array::{ComputeDtype, Dtype};
 use crate::lane::{LaneBuilder, LaneOp, Layout, Operand, OperandId, Pass, ReductionOperator, Role, Value};
 use crate::lower;
 use crate::plan::{Buffer, Extent, KernelPlan, PassPlan, Slot, Stage, node_cost};
-use fuselet_ir::{Graph, Kind, NodeId, Reduction};
+use fuselet_ir::{Graph, Kind, Node, NodeId, Reduction};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -222,7 +222,10 @@ pub(crate) fn write(request: &PassRequest<'_>) -> WrittenPass {
         }
         for (slot, node) in &pass.stores {
             if !matches!(pass.slots[*slot], Slot::Reduction(_)) {
-                let value = number_of(&mut builder, graph, *node, &values);
+                let stored = before_cast(graph, *node, operands[*slot].dtype)
+                    .filter(|argument| values.contains_key(argument))
+                    .unwrap_or(*node);
+                let value = number_of(&mut builder, graph, stored, &values);
                 builder.store(OperandId(places[*slot]), value);
             }
         }
@@ -315,6 +318,12 @@ fn combine_strip(builder: &mut LaneBuilder, combine: ReductionOperator, strip: V
     };
     let nan = builder.unequal(strip, strip);
     builder.select(nan, strip, taken)
+}
+
+/// What a cast rounds, if it is to the dtype of the array it is stored to: the store rounds to the same bits.
+fn before_cast(graph: &Graph, node: NodeId, dtype: Dtype) -> Option<NodeId> {
+    let Node::Elementwise { op, arguments } = graph.node(node) else { return None };
+    op.cast_type().filter(|ty| Dtype::from(*ty) == dtype).map(|_| arguments[0])
 }
 
 fn slot_name(graph: &Graph, kernel: &KernelPlan, slot: Slot) -> String {

@@ -17,16 +17,18 @@ use crate::array::{ComputeDtype, Dtype};
 
 /// The fields of a binary format.
 #[derive(Clone, Copy)]
-struct Format {
+pub(crate) struct Format {
     /// Bits in all.
     width: u8,
     /// Bits of the mantissa, the leading one not counted.
-    mantissa: u8,
-    bias: u64,
+    pub(crate) mantissa: u8,
+    /// What exponents are stored above.
+    pub(crate) bias: u64,
 }
 
 impl Format {
-    fn of(dtype: Dtype) -> Option<Format> {
+    /// The fields of a dtype, if it is one of floats.
+    pub(crate) fn of(dtype: Dtype) -> Option<Format> {
         let format = |width, mantissa, bias| Some(Format { width, mantissa, bias });
         match dtype {
             Dtype::F64 => format(64, 52, 1023),

@@ -20,6 +20,7 @@ mod summation_order;
 mod verify;
 
 pub use builder::LaneBuilder;
+pub(crate) use conversion::Format;
 pub use conversion::{expand_conversions, expand_operands};
 pub use fission::{MOST_SCRATCH, Part, PartOperand, Split, split};
 pub use op::{Lane, LaneBits, LaneKind, LaneOp, LaneVisitor, ReductionOperator};

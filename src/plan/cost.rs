@@ -12,6 +12,7 @@ pub(crate) fn node_cost(node: &Node) -> usize {
     match node {
         Node::Elementwise { op, .. } => match op.class() {
             Class::Special => 20,
+            Class::Cast => 8,
             Class::Companion => match op {
                 Op::ExpCutoff => 0,
                 Op::ProductError | Op::Binade => 2,

@@ -15,6 +15,7 @@ use super::excerpt::excerpt;
 use super::span::Span;
 use crate::display::debug_as_displayed;
 use crate::nearest::suggestion;
+use crate::op::StorageType;
 use crate::value::Value;
 use std::sync::Arc;
 use thiserror::Error;
@@ -152,6 +153,15 @@ pub enum Problem {
         /// What the value is.
         found: String,
     },
+    /// Something that is no storage type where one must stand.
+    #[error("{} is no dtype; the dtypes are {}", name.as_ref().map_or("this".to_owned(), |name| format!("`{name}`")),
+        StorageType::all().map(StorageType::name).collect::<Vec<_>>().join(", "))]
+    StorageType {
+        /// The name that stands there, if it is one.
+        name: Option<String>,
+        /// A known name near to it.
+        nearest: Option<String>,
+    },
     /// One name for two things.
     #[error("the name `{name}` is used twice for {what}")]
     RepeatedName {
@@ -183,6 +193,7 @@ impl Problem {
         match self {
             Problem::UnknownFunction { nearest, .. }
             | Problem::UnknownName { nearest, .. }
+            | Problem::StorageType { nearest, .. }
             | Problem::UnknownParameter { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean `{name}`?"))
             }

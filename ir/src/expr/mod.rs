@@ -19,6 +19,7 @@ mod methods;
 mod node;
 mod operators;
 mod program;
+mod storage;
 
 pub(crate) use expand::Budget;
 pub use expand::Meaning;

@@ -173,7 +173,7 @@ impl Expr {
     }
 
     /// A number as whether it is not 0; a bool as it is.
-    fn into_truth(self) -> Expr {
+    pub(crate) fn into_truth(self) -> Expr {
         match self.kind() {
             Kind::Bool => self,
             Kind::Number => self.not_equal(0.0),

@@ -3,6 +3,7 @@
 use super::ast::{ArgumentAst, AstId};
 use super::builtin::{builtin_names, is_builtin};
 use super::elaborate::{Elaborated, Elaborator, Term};
+use super::storage::signature;
 use crate::error::{Problem, Span};
 use crate::expr::Expr;
 use crate::graph::{Axes, Half};
@@ -17,6 +18,16 @@ fn elementwise_counterpart(reduction: Reduction) -> Option<Op> {
     match reduction {
         Reduction::Max => Some(Op::Maximum),
         Reduction::Min => Some(Op::Minimum),
+        _ => None,
+    }
+}
+
+/// The question of this name that every number answers: whether it is of some class.
+fn number_class(name: &str) -> Option<fn(&Expr) -> Expr> {
+    match name {
+        "isnan" => Some(Expr::is_nan),
+        "isinf" => Some(Expr::is_infinite),
+        "isfinite" => Some(Expr::is_finite),
         _ => None,
     }
 }
@@ -37,6 +48,9 @@ impl Elaborator<'_> {
             let known = self.functions.names();
             let nearest = nearest(name, known.iter().map(String::as_str).chain(builtin_names()));
             return self.fail(Problem::UnknownFunction { name: name.to_owned(), nearest }, name_span);
+        }
+        if let Some(signature) = signature(name) {
+            return self.storage_call(id, signature, arguments, piped);
         }
         let mut piped = piped;
         let mut terms = Vec::with_capacity(arguments.len());
@@ -110,12 +124,21 @@ impl Elaborator<'_> {
             }
             return Ok(Term::Expr(argument));
         }
-        if let Some(reduction) = Reduction::by_name(name) {
+        if let Some(class) = number_class(name) {
+            if second.is_some() {
+                return self.fail(arity("1 argument (x)"), self.span(id));
+            }
+            return Ok(Term::Expr(class(&argument)));
+        }
+        if Reduction::by_name(name).is_some() || name == "absmax" {
             let axes = match second {
                 None => Axes::All,
                 Some((term, at)) => self.axes(&term, at)?,
             };
-            return Ok(Term::Expr(argument.reduce(reduction, axes)));
+            return Ok(Term::Expr(match Reduction::by_name(name) {
+                Some(reduction) => argument.reduce(reduction, axes),
+                None => argument.absmax(axes),
+            }));
         }
         let half = if name == "first_half" { Half::First } else { Half::Second };
         let Some((term, at)) = second else {

@@ -1,7 +1,7 @@
 //! The language: text to expressions, and graphs back to text.
 //!
 //! The way of a text: `lexer` cuts it into tokens, `parser` (with `expression`, a Pratt parser, and `definition`) builds a tree in an arena (`ast`),
-//! `elaborate` decides everything that is known at compile time (parameters, `if` on them, axes) and gives
+//! `elaborate` (with `calls`, and `storage` for those that name a storage type) decides everything that is known at compile time (parameters, `if` on them, axes) and gives
 //! [`crate::Expr`]s. `define` makes functions of a [`crate::Library`] from definitions, `read` fills one and reads programs with it.
 //! `printer` goes the other way: what it prints parses back to the same graph.
 //!
@@ -35,6 +35,29 @@
 //!
 //! `**` is `^`. Comparisons do not chain, and other languages' `&`, `!`, `%` and so on are refused with what to write instead. The axis of
 //! `max` and `min` is named (or a list), because `max(x, 0)` is not what it looks like: `maximum(x, 0)` is.
+//!
+//! # Numbers and conditions
+//!
+//! Where a condition is wanted, a number is taken as `x != 0`, so that an input may be a mask: `if mask then x else 0`,
+//! `mask and x > 0`, `not mask`. Where a number is wanted, a condition is 1 or 0: `sum(x > 0)` counts, and a comparison as an output fills
+//! an array of bools or of numbers. `isnan(x)`, `isinf(x)` and `isfinite(x)` are conditions.
+//!
+//! # Storage types
+//!
+//! `cast(x, bf16)` rounds to a type that arrays store and goes on. The types are f64, f32, f16, bf16, i32, i16, i8, u32, u16, u8 and bool;
+//! NumPy's names (`bfloat16`) are understood too. A cast is what a store and a load of that type give: to floats to nearest even, past
+//! the largest to infinity; to integers to nearest even, cut at the ends, NaN as 0. A cast to f64 changes nothing, one to bool is
+//! `x != 0`, and one to f32 changes nothing in float32 arithmetic. The float64 reference rounds float64 values: where a kernel's float32
+//! value differs from them in its last bit, the two may round to different neighbours.
+//!
+//! | call | meaning |
+//! |---|---|
+//! | `quantize(x, scale, zero_point = 0, dtype = i8)` | `cast(round(x / scale) + zero_point, dtype)`, ONNX' QuantizeLinear |
+//! | `dequantize(x, scale, zero_point = 0)` | `(x - zero_point) * scale`, ONNX' DequantizeLinear |
+//! | `absmax(x, axis)` | `max(abs(x), axis = axis)`, of which scales are made |
+//!
+//! Scales and zero points broadcast: a number, one for each row or each channel. With a scale of 0 a quotient is infinite, so the value is
+//! an end of the type, or NaN where x is 0 too, so the value is 0.
 //!
 //! # Lines and comments
 //!
@@ -80,6 +103,7 @@ mod power;
 mod printer;
 mod program;
 mod read;
+mod storage;
 
 pub(crate) use carry::{called, definitions};
 pub(crate) use read::load;

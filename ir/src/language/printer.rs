@@ -3,6 +3,7 @@
 //! Both become a listing. A graph's text parses back to an equal graph, order of nodes included: the first choice of `let`s
 //! is taken that keeps the graph's own order. The last one, a `let` for every node, always does.
 
+use super::builtin::CAST;
 use super::listing::{Item, Listing};
 use super::name::name_text;
 use crate::expr::{Expr, Operation, Program};
@@ -30,6 +31,14 @@ fn reduced_text(reduction: Reduction, axes: &Axes) -> String {
     }
 }
 
+/// How an op's node is written: a cast as a call with its type, the others as their place in the text asks for.
+fn elementwise_item(op: Op, arguments: Vec<usize>, reversed: bool) -> Item {
+    match op.cast_type() {
+        Some(ty) => Item::Call { name: CAST.to_owned(), arguments, rest: format!(", {ty}") },
+        None => Item::Elementwise { op, arguments, reversed },
+    }
+}
+
 fn half_name(half: Half) -> &'static str {
     match half {
         Half::First => "first_half",
@@ -49,7 +58,7 @@ fn graph_listing(graph: &Graph) -> Listing {
                 Node::Elementwise { op, .. } => {
                     // The order of writing that mentions first what was built first.
                     let reversed = matches!(op, Op::Less | Op::LessEqual) && arguments[1] < arguments[0];
-                    Item::Elementwise { op: *op, arguments, reversed }
+                    elementwise_item(*op, arguments, reversed)
                 }
                 Node::Reduce { reduction, axes, .. } => {
                     Item::Call { name: reduction.name().to_owned(), arguments, rest: reduced_text(*reduction, axes) }
@@ -91,9 +100,7 @@ fn program_listing(inputs: &[String], bindings: &[Expr], outputs: &[(String, Exp
                 Operation::Input(name) => Item::Name(name.to_string()),
                 Operation::Argument(index) => Item::Name(format!("argument{index}")),
                 Operation::Constant(bits) => Item::Number(f64::from_bits(*bits)),
-                Operation::Elementwise { op, reversed } => {
-                    Item::Elementwise { op: *op, arguments, reversed: *reversed }
-                }
+                Operation::Elementwise { op, reversed } => elementwise_item(*op, arguments, *reversed),
                 Operation::Reduce { reduction, axes } => {
                     Item::Call { name: reduction.name().to_owned(), arguments, rest: reduced_text(*reduction, axes) }
                 }

@@ -12,5 +12,6 @@ choices!("class", Class {
     Select = "select",
     Special = "special",
     Companion = "companion",
+    Cast = "cast",
 });
 choices!("kind", Kind { Number = "number", Bool = "bool" });

@@ -14,6 +14,7 @@
 //! carries them as 0 and 1.
 
 use super::special;
+use super::storage::StorageType;
 
 /// What an op belongs to; decides the kinds of its arguments and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +31,8 @@ pub enum Class {
     Special,
     /// Companions that forms need and most users never write: valid on a stated domain only.
     Companion,
+    /// Rounding to a storage type ([`StorageType`](super::StorageType)); written `cast(x, bf16)` in the language.
+    Cast,
 }
 
 /// The kind of a graph value.
@@ -129,6 +132,15 @@ op_table! {
    Binade     = "binade",         Companion,  [a],       special::binade(a),                    ["0"],                                    "The power of two at or below |a|; the least normal number of the computing dtype for a zero or subnormal, inf for an infinity or NaN. Its reciprocal scales without rounding.";
    ProductError = "product_error", Companion, [a, b],    libm::fma(a, b, -(a * b)),             [],                                       "a · b minus its own rounding: exact.";
    DifferenceError = "difference_error", Companion, [a, b], special::difference_error(a, b),    [],                                       "a − b minus its own rounding: exact; NaN where a − b is not finite.";
+   CastF32    = "cast_f32",       Cast,       [a],       StorageType::F32.round(a),           ["1"],                                    "a rounded to float32, to nearest even; infinite past its largest number.";
+   CastF16    = "cast_f16",       Cast,       [a],       StorageType::F16.round(a),           ["1"],                                    "a rounded to float16, to nearest even; infinite past its largest number.";
+   CastBf16   = "cast_bf16",      Cast,       [a],       StorageType::Bf16.round(a),          ["1"],                                    "a rounded to bfloat16, to nearest even; infinite past its largest number.";
+   CastI32    = "cast_i32",       Cast,       [a],       StorageType::I32.round(a),           ["1"],                                    "a rounded to int32, to nearest even; its ends past them, 0 for NaN.";
+   CastI16    = "cast_i16",       Cast,       [a],       StorageType::I16.round(a),           ["1"],                                    "a rounded to int16, to nearest even; its ends past them, 0 for NaN.";
+   CastI8     = "cast_i8",        Cast,       [a],       StorageType::I8.round(a),            ["1"],                                    "a rounded to int8, to nearest even; its ends past them, 0 for NaN.";
+   CastU32    = "cast_u32",       Cast,       [a],       StorageType::U32.round(a),           ["1"],                                    "a rounded to uint32, to nearest even; its ends past them, 0 for NaN.";
+   CastU16    = "cast_u16",       Cast,       [a],       StorageType::U16.round(a),           ["1"],                                    "a rounded to uint16, to nearest even; its ends past them, 0 for NaN.";
+   CastU8     = "cast_u8",        Cast,       [a],       StorageType::U8.round(a),            ["1"],                                    "a rounded to uint8, to nearest even; its ends past them, 0 for NaN.";
 }
 
 impl Op {
@@ -166,7 +178,7 @@ impl Op {
     pub fn kind(self) -> Kind {
         match self.class() {
             Class::Comparison | Class::Logic => Kind::Bool,
-            Class::Arithmetic | Class::Select | Class::Special | Class::Companion => Kind::Number,
+            Class::Arithmetic | Class::Select | Class::Special | Class::Companion | Class::Cast => Kind::Number,
         }
     }
 

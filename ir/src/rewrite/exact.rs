@@ -7,7 +7,7 @@ use super::matching::{
 };
 use super::rule::Rule;
 use crate::graph::{Axes, Graph, Node, NodeId};
-use crate::op::{Op, Reduction};
+use crate::op::{Class, Op, Reduction};
 
 macro_rules! exact_rules {
     ($( $name:ident: $pattern:literal, $why:literal, $apply:expr; )*) => {
@@ -112,6 +112,13 @@ clamp_twice:                  "max(min(max(x, a), b), a) → min(max(x, a), b), 
     });
 round_whole:                  "floor(round(x)) → round(x)",        "whole numbers, zeros with their sign, infinities and NaN are fixed points of floor, ceil, trunc and round",
     |g, n| { let inner = rounded(g, n)?; rounded(g, inner).map(|_| inner) };
+cast_again:                   "cast(cast(x, f16), f16) → cast(x, f16)", "what has been rounded to a type is one of its numbers",
+    |g, n| {
+        let Node::Elementwise { op, arguments: outer } = g.node(n) else { return None };
+        let (op, inner) = (*op, *outer.first()?);
+        let again = op.class() == Class::Cast && matches!(g.node(inner), Node::Elementwise { op: under, .. } if *under == op);
+        again.then_some(inner)
+    };
 not_twice:                    "not not c → c",                     "bools have no third",
     |g, n| { let [c] = arguments(g, n, Op::Not)?; let [c] = arguments(g, c, Op::Not)?; Some(c) };
 logic_of_itself:              "c and c, c or c → c",               "either operand is the answer",

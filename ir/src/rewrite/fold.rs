@@ -30,6 +30,8 @@ pub(super) fn exactly(graph: &mut Graph, id: NodeId) -> Option<NodeId> {
             let held = operands.iter().chain([&result]).all(|value| value.is_nan() || is_float32(*value));
             held && (is_special(operands, result) || is_unrounded(op, values, result))
         }
+        // A cast rounds the same number the same way in either dtype.
+        _ if op.class() == Class::Cast => values[0].is_nan() || (is_float32(values[0]) && is_float32(result)),
         _ => false,
     };
     exact.then(|| graph.constant(result))

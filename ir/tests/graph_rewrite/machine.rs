@@ -53,7 +53,11 @@ macro_rules! machine {
                         c
                     }
                 }
-                _ => panic!("{} is not an IEEE operation", op.name()),
+                _ => match op.cast_type() {
+                    // Rounding once more to this dtype changes no number but the greatest of 32 bits.
+                    Some(ty) => ty.round(f64::from(a)) as F,
+                    None => panic!("{} is not an IEEE operation", op.name()),
+                },
             };
             let mut values: Vec<Vec<F>> = Vec::new();
             for node in graph.nodes() {

@@ -75,7 +75,9 @@ const SPECIALS: [f64; 22] = [
 
 /// A graph of the ops the machine knows, biased towards what rules look for: few nodes, many constants.
 fn random_graph(random: &mut Random) -> Graph {
-    let ops: Vec<Op> = Op::all().filter(|op| !matches!(op.class(), Class::Special | Class::Companion)).collect();
+    let (casts, ops): (Vec<Op>, Vec<Op>) = Op::all()
+        .filter(|op| !matches!(op.class(), Class::Special | Class::Companion))
+        .partition(|op| op.class() == Class::Cast);
     let mut graph = Graph::new();
     let mut nodes: Vec<NodeId> = ["x", "y", "s"].iter().map(|name| graph.input(name)).collect();
     for _ in 0..2 + random.below(12) {
@@ -137,6 +139,12 @@ fn random_graph(random: &mut Random) -> Graph {
                 let low_first = graph.apply(Op::Maximum, &[x, low]);
                 let clamped = graph.apply(Op::Minimum, &[low_first, high]);
                 graph.apply(Op::Maximum, &[clamped, low])
+            }
+            // Rounded to a storage type, and perhaps again, to the same or another.
+            5 if random.below(3) == 0 => {
+                let (first, second) = (random.pick(&casts), random.pick(&casts));
+                let rounded = graph.apply(first, &[x]);
+                graph.apply([first, second][random.below(2)], &[rounded])
             }
             _ => {
                 let op = random.pick(&ops);

@@ -11,6 +11,7 @@
 //! and the remaining ones fitted anew); `docs/numerics.md` tells how they are made and what was measured.
 
 mod binade;
+mod cast;
 mod erf;
 mod error_free;
 mod exp;
@@ -55,6 +56,18 @@ pub(super) fn lower(builder: &mut LaneBuilder, op: Op, arguments: &[Value]) -> V
         Op::NormalTailScaled => unary(normal::normal_tail_scaled),
         Op::Binade => unary(binade::binade),
         Op::TanhGap => unary(tanh::tanh_gap),
+        Op::CastF32
+        | Op::CastF16
+        | Op::CastBf16
+        | Op::CastI32
+        | Op::CastI16
+        | Op::CastI8
+        | Op::CastU32
+        | Op::CastU16
+        | Op::CastU8 => {
+            let ty = op.cast_type().expect("these are casts");
+            Scope::run(builder, [arguments[0]], |_, [a]| cast::cast(a, ty))
+        }
         Op::ExpCutoff => Scope::run(builder, [], |scope, []| exp::exp_cutoff(scope)),
         _ => {
             let mut binary = |expansion: for<'s> fn(Term<'s>, Term<'s>) -> Term<'s>| {
