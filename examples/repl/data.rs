@@ -143,6 +143,7 @@ data! {
     U8: u8;
     Bool: bool;
 }
+#[allow(clippy::single_component_path_imports, reason = "a macro made by a macro has no path otherwise")]
 pub(crate) use with_elements;
 
 impl Data {

@@ -262,7 +262,7 @@ fn round_to_odd(value: f64) -> f32 {
     let away = u32::from(back.abs() > value.abs());
     let inexact = u32::from(back != value);
     // NaN is "inexact", and stays NaN.
-    f32::from_bits(nearest.to_bits() - away | inexact)
+    f32::from_bits((nearest.to_bits() - away) | inexact)
 }
 
 /// Calls `$body` with `$stored` standing for the type that stores elements of a dtype.
