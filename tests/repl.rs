@@ -3,7 +3,7 @@
 #[path = "common/process.rs"]
 mod process;
 
-use fuselet::{BackendChoice, Engine};
+use fuselet::{BackendChoice, Dtype, Engine};
 use npyz::{DType, NpyFile, Order, WriterBuilder};
 use std::fs;
 use std::io::Write;
@@ -102,6 +102,15 @@ fn load<T: npyz::Deserialize>(path: &str) -> (String, Order, Vec<u64>, Vec<T>) {
     (dtype, order, shape, file.into_vec().unwrap())
 }
 
+/// A file as NumPy writes it, byte for byte.
+fn numpy_file(path: &str, descr: &str, shape: &str, elements: &[u8]) {
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    bytes.extend(format!("{text:117}\n").bytes());
+    bytes.extend(elements);
+    fs::write(path, bytes).unwrap();
+}
+
 fn backends() -> Vec<&'static str> {
     let all = BackendChoice::NAMES.into_iter();
     let mut names: Vec<&str> =
@@ -156,7 +165,11 @@ fn a_float32_file_comes_back_bit_for_bit() {
     for shape in [&[8u64][..], &[2, 4], &[2, 1, 2, 1, 2, 1, 1, 1]] {
         save(&x, "<f4", Order::C, shape, &data);
         printed(&["eval", "linear(x)", "--input", &format!("x={x}"), "--output", &y]);
-        assert_eq!(fs::read(&y).unwrap(), fs::read(&x).unwrap(), "{shape:?}");
+        let bits = |path: &str| {
+            let (dtype, order, shape, data) = load::<f32>(path);
+            (dtype, order, shape, data.iter().map(|number| number.to_bits()).collect::<Vec<u32>>())
+        };
+        assert_eq!(bits(&y), bits(&x), "{shape:?}");
     }
 }
 
@@ -169,6 +182,145 @@ fn float64_files_are_computed_in_float64_and_literals_with_them() {
     printed(&["eval", "x * 3 + b", "--input", &format!("x={x}"), "--input", "b=0.1", "--output", &y]);
     let expected: Vec<f64> = data.iter().map(|number| number * 3.0 + 0.1).collect();
     assert_eq!(load::<f64>(&y), ("'<f8'".to_owned(), Order::C, vec![2, 2], expected));
+}
+
+/// Every dtype: its name, NumPy's description, elements lowest byte first, and how they are printed.
+const DTYPES: &[(&str, &str, &[u8], &str)] = &[
+    ("float64", "<f8", &[0x9a, 0x99, 0x99, 0x99, 0x99, 0x99, 0xb9, 0x3f, 1, 0, 0, 0, 0, 0, 0, 0], "[0.1, 5e-324]"),
+    ("float32", "<f4", &[0xcd, 0xcc, 0xcc, 0x3d, 0, 0, 0x80, 0xff], "[0.1, -inf]"),
+    (
+        "float16",
+        "<f2",
+        &[0x66, 0x2e, 0xff, 0x7b, 0x01, 0x00, 0x00, 0x7e, 0x01, 0x3c],
+        "[0.1, 65500, 6e-08, nan, 1.001]",
+    ),
+    ("bfloat16", "<V2", &[0xcd, 0x3d, 0x7f, 0x7f, 0x80, 0xff, 0x81, 0x3f], "[0.1, 3.39e+38, -inf, 1.01]"),
+    ("int32", "<i4", &[0xff, 0xff, 0xff, 0xff, 0, 0, 1, 0], "[-1, 65536]"),
+    ("int16", "<i2", &[0xff, 0xff, 0, 0x80, 7, 0], "[-1, -32768, 7]"),
+    ("int8", "|i1", &[0xff, 0x80, 7], "[-1, -128, 7]"),
+    ("uint32", "<u4", &[0xff, 0xff, 0, 0, 0, 0, 1, 0], "[65535, 65536]"),
+    ("uint16", "<u2", &[0xff, 0xff, 7, 0], "[65535, 7]"),
+    ("uint8", "|u1", &[0xff, 0, 7], "[255, 0, 7]"),
+    ("bool", "|b1", &[1, 0, 1], "[True, False, True]"),
+];
+
+#[test]
+fn files_of_every_dtype_are_read_printed_and_written_as_numpy_does() {
+    let directory = Directory::new("dtypes");
+    let (x, y) = (directory.path("x.npy"), directory.path("y.npy"));
+    let input = format!("x={x}");
+    for (name, descr, elements, shown) in DTYPES {
+        let dtype: Dtype = name.parse().unwrap();
+        let count = elements.len() / dtype.size();
+        numpy_file(&x, descr, &format!("({count},)"), elements);
+        let out = format!("out={name}");
+        assert_eq!(printed(&["eval", "x", "--input", &input, "--dtype", &out]), format!("{shown}\n"), "{name}");
+        for backend in backends() {
+            printed(&["eval", "x", "--input", &input, "--dtype", &out, "--output", &y, "--backend", backend]);
+            assert!(fs::read(&y).unwrap() == fs::read(&x).unwrap(), "{name} by {backend}: {:?}", fs::read(&y));
+        }
+        // The other byte order is the same numbers.
+        let turned: Vec<u8> = elements.chunks(dtype.size()).flat_map(|element| element.iter().rev().copied()).collect();
+        numpy_file(&x, &descr.replace('<', ">"), &format!("({count},)"), &turned);
+        assert_eq!(printed(&["eval", "x", "--input", &input, "--dtype", &out]), format!("{shown}\n"), "{name}");
+        // Results that nobody gives a dtype are floats: the input's own, or float32.
+        printed(&["eval", "x", "--input", &input, "--output", &y]);
+        let header = fs::read(&y).unwrap();
+        let expected = if dtype.is_float() { descr } else { "<f4" };
+        assert!(String::from_utf8_lossy(&header).contains(&format!("'descr': '{expected}'")), "{name}");
+    }
+    assert_eq!(DTYPES.len(), Dtype::ALL.len());
+}
+
+#[test]
+fn inputs_and_outputs_are_converted_to_the_dtypes_asked_for_rounded_once() {
+    let directory = Directory::new("convert");
+    let (x, y) = (directory.path("x.npy"), directory.path("y.npy"));
+    // A literal is rounded from what is written: above the middle between two bfloat16, by less than float32 can tell.
+    let literal = "x=[1.00390625000000001, 1.003906251, 300, -1.5, 0.5]";
+    for (dtype, shown) in [
+        ("bf16", "[1, 1.01, 300, -1.5, 0.5]"),
+        ("f16", "[1.004, 1.004, 300, -1.5, 0.5]"),
+        ("i8", "[1, 1, 127, -2, 0]"),
+        ("u8", "[1, 1, 255, 0, 0]"),
+        ("bool", "[1, 1, 1, 1, 1]"),
+    ] {
+        let given = format!("x={dtype}");
+        assert_eq!(printed(&["eval", "x", "--input", literal, "--dtype", &given]), format!("{shown}\n"), "{dtype}");
+        let reference = ["eval", "x", "--input", literal, "--dtype", &given, "--backend", "reference"];
+        let wide = printed(&[&reference[..], &["--dtype", "out=f32"]].concat());
+        let numbers = |text: &str| -> Vec<f32> {
+            text.trim_matches(['[', ']', '\n']).split(", ").map(|number| number.parse().unwrap()).collect()
+        };
+        for (wide, shown) in numbers(&wide).iter().zip(numbers(shown)) {
+            assert!((wide - shown).abs() <= 0.01 * shown.abs(), "{dtype}: {wide} and {shown}");
+        }
+    }
+    save(&x, "<f4", Order::C, &[4], &[0.5f32, 1.0, 2.0, 1e6]);
+    let input = format!("x={x}");
+    let arguments = ["eval", "mask = x > 0.75, y = x * 3", "--input", &input];
+    let dtypes = ["--dtype", "mask=bool", "--dtype", "y=u16", "--dtype=x=f16"];
+    assert_eq!(
+        printed(&[&arguments[..], &dtypes].concat()),
+        "mask = [False, True, True, True]\ny = [2, 3, 6, 65535]\n"
+    );
+    // Fortran order stays, whatever the dtype.
+    save(&x, "<f4", Order::Fortran, &[2, 3], &[1.0f32, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    printed(&["eval", "x", "--input", &input, "--dtype", "x=i16", "--dtype", "out=i8", "--output", &y]);
+    assert_eq!(load::<i8>(&y), ("'|i1'".to_owned(), Order::Fortran, vec![2, 3], vec![1, 4, 2, 5, 3, 6]));
+    assert_eq!(printed(&["eval", "x", "--input", &input, "--dtype", "out=i8"]), "[[1, 2, 3],\n [4, 5, 6]]\n");
+}
+
+#[test]
+fn integers_of_64_bits_are_read_if_they_fit_and_a_note_says_so() {
+    let directory = Directory::new("long");
+    let x = directory.path("x.npy");
+    let input = format!("x={x}");
+    let cases: [(&str, Vec<u8>, &str, &str); 3] = [
+        ("<i8", [-1i64, 1 << 20].map(i64::to_le_bytes).concat(), "int64", "[-1, 1048576]\n"),
+        (">i8", [-1i64, 1 << 20].map(i64::to_be_bytes).concat(), "int64", "[-1, 1048576]\n"),
+        ("<u8", [7u64, 1 << 31].map(u64::to_le_bytes).concat(), "uint64", "[7, 2147483648]\n"),
+    ];
+    for (descr, elements, name, shown) in cases {
+        numpy_file(&x, descr, "(2,)", &elements);
+        let output = run(&["eval", "x", "--input", &input, "--dtype", "out=f64"]);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), shown, "{descr}");
+        let note = String::from_utf8(output.stderr).unwrap();
+        let narrow = name.replace("64", "32");
+        assert_eq!(
+            note,
+            format!("note: {x} holds {name}; its numbers all fit into {narrow}, which they are read as\n")
+        );
+    }
+    numpy_file(&x, "<u8", "(1,)", &(1u64 << 32).to_le_bytes());
+    assert!(refused(&["eval", "x", "--input", &input]).contains("4294967296 is outside of uint32"));
+}
+
+#[test]
+fn a_session_converts_and_explains_and_times_what_it_converts() {
+    let output = piped(
+        "x = [0.1, 0.3]\n:dtype x = bf16\n:dtype out=f64\n:dtype\nx\n:dtype out=i8\nx * 10\n:explain\n:lane\n:time 1000\n\
+         :dtype x=\n:dtype out=\nx\n",
+    );
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let start = "x          bfloat16\nout        float64\n[0.10009765625, 0.30078125]\n[1, 3]\n";
+    assert!(text.starts_with(start) && text.ends_with("\n[0.1, 0.3]\n"), "{text}");
+    for part in ["3 bytes an element", "x: contiguous bfloat16, out: contiguous int8   float32 ", "bytes/element"] {
+        assert!(text.contains(part), "{part:?} is missing in {text}");
+    }
+    let line = text.lines().find(|line| line.starts_with("fused ")).expect("a row of the table");
+    assert_eq!(line.split_whitespace().nth(2), Some("3"), "{line}");
+}
+
+#[test]
+fn explain_says_where_arrays_are_converted() {
+    // Without values, and between kernels: what stands between them is of what is computed in.
+    let text = printed(&["explain", "silu(g) * u", "--dtype", "g=bf16", "--dtype", "u=i8", "--dtype", "out=f16"]);
+    assert!(text.contains("g: contiguous bfloat16, u: contiguous int8, out: contiguous float16   float32 "), "{text}");
+    let text = printed(&["explain", "x + 1", "--dtype", "x=bf16", "--dtype", "out=f64"]);
+    assert!(text.contains("x: contiguous bfloat16, out: contiguous   float64 "), "{text}");
 }
 
 #[test]
@@ -270,8 +422,9 @@ fn an_unknown_function_is_pointed_at() {
 fn every_mistake_is_one_clear_message_and_writes_nothing() {
     let directory = Directory::new("errors");
     let out = directory.path("out.npy");
-    let (integers, short, text) = (directory.path("i.npy"), directory.path("s.npy"), directory.path("t.npy"));
-    save(&integers, "<i4", Order::C, &[2], &[1i32, 2]);
+    let [long, complex, short, text] = ["l.npy", "c.npy", "s.npy", "t.npy"].map(|name| directory.path(name));
+    save(&long, "<i8", Order::C, &[2], &[1i64, 1 << 31]);
+    numpy_file(&complex, "<c8", "(1,)", &[0; 8]);
     save(&short, "<f4", Order::C, &[4], &[1.0f32; 4]);
     let bytes = fs::read(&short).unwrap();
     fs::write(&short, &bytes[..bytes.len() - 1]).unwrap();
@@ -285,12 +438,18 @@ fn every_mistake_is_one_clear_message_and_writes_nothing() {
     let before = directory.files();
 
     let given = |name: &str, value: &str| vec!["--input".to_owned(), format!("{name}={value}")];
+    let dtype = |value: &str| vec!["--dtype".to_owned(), value.to_owned()];
     let cases: Vec<(&str, Vec<String>, &str)> = vec![
         ("x + bias", given("x", "[1]"), "input `bias` has no value; add `--input bias=FILE.npy`"),
         ("x", [given("x", "[1]"), given("y", "[2]")].concat(), "`y` is no input of the function, which takes `x`"),
         ("x", [given("x", "[1]"), given("x", "[2]")].concat(), "input `x` is given twice"),
         ("x", given("x", "absent.npy"), "cannot read absent.npy"),
-        ("x", given("x", &integers), "holds int32; only float32 and float64 are computed"),
+        ("x", given("x", &long), "holds int64, and 2147483648 is outside of int32"),
+        ("x", given("x", &complex), "holds complex64, not plain numbers"),
+        ("x", [given("x", "[1]"), dtype("y=bf16")].concat(), "the expression's inputs are `x`, its outputs `out`"),
+        ("x", [given("x", "[1]"), dtype("x=float8")].concat(), "there is no dtype `float8`; the dtypes are float64, "),
+        ("x", [given("x", "[1]"), dtype("bf16")].concat(), "is not NAME=DTYPE: write `--dtype x=bf16`"),
+        ("x", [given("x", "[1]"), dtype("x=f16"), dtype("x=bf16")].concat(), "`--dtype` for `x` is given twice"),
         ("x", given("x", &short), "needs 16 bytes after the header, but 15 are there"),
         ("x", given("x", &text), "is no .npy file"),
         ("x", given("x", &huge), "is cut off"),
@@ -335,6 +494,7 @@ fn wrong_command_lines_are_refused_with_what_to_write_instead() {
         (&["eval", "1", "--isa", "avx9"], "there is no instruction set `avx9`"),
         (&["eval", "1", "--threads", "0"], "is no number of threads"),
         (&["eval", "y = 1, z = 2", "--output", "a.npy"], "the expression has the outputs `y`, `z`"),
+        (&["list", "--dtype", "x=f16"], "`--dtype` goes with `eval`, `explain` and a session"),
         (&["list", "--input", "x=1"], "`--input` goes with `eval` and `explain`"),
         (&["show", "gelou"], "gelu"),
     ];

@@ -7,7 +7,9 @@
 
 mod cases;
 mod certificate;
+mod halves;
 mod options;
+mod pairs;
 mod peers;
 mod precise;
 mod record;
@@ -17,7 +19,7 @@ mod statistics;
 mod subject;
 mod sweep;
 
-use fuselet::Engine;
+use fuselet::{BackendChoice, Engine, Fusion, Isa};
 use indicatif::{ProgressBar, ProgressStyle};
 use options::Options;
 use record::Record;
@@ -69,7 +71,11 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let engine = builder.build()?;
     let library = engine.library();
     let (mut subjects, mut of_rows) = (Vec::new(), Vec::new());
-    let all = if options.all { cases::ELEMENTWISE } else { &[] };
+    let all = if options.all || (options.half && options.names.is_empty() && options.chains.is_empty()) {
+        cases::ELEMENTWISE
+    } else {
+        &[]
+    };
     let all_rows = if options.rows { cases::ROWS } else { &[] };
     for name in all.iter().chain(all_rows).copied().chain(options.names.iter().map(String::as_str)) {
         let subject = Subject::activation(library, name)?;
@@ -79,19 +85,23 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         subjects.push(Subject::chain(library, chain)?);
     }
     subjects.iter().try_for_each(Subject::require_elementwise)?;
-    if subjects.is_empty() && of_rows.is_empty() {
+    if subjects.is_empty() && of_rows.is_empty() && !options.pairs {
         return Err(format!("nothing to certify\n\n{}", options::HELP).into());
     }
     if options.record && !(subjects.iter().all(|subject| subject.promised) && options.patterns == Patterns::ALL) {
-        return Err("only activations on every float32 go on record".into());
+        return Err("only activations on all inputs go on record".into());
     }
     println!("{}, {} threads, {}", engine.backend_name(), options.threads, record::processor());
-    if options.markdown && !subjects.is_empty() {
+    if options.markdown && !subjects.is_empty() && !options.half {
         println!("{}", report::MARKDOWN_HEADING);
     }
     let mut holds = true;
     for subject in &subjects {
-        holds &= certify(&engine, subject, options)?;
+        holds &=
+            if options.half { certify_halves(&engine, subject, options)? } else { certify(&engine, subject, options)? };
+    }
+    if options.pairs {
+        holds &= certify_pairs(&engine, options)?;
     }
     for subject in &of_rows {
         holds &= certify_rows(&engine, subject, options)?;
@@ -162,6 +172,57 @@ fn certify_rows(engine: &Engine, subject: &Subject, options: &Options) -> Result
         record.save()?;
     }
     Ok(certificate.worst <= rows::promise(&subject.name))
+}
+
+/// A function on every number of the half types.
+fn certify_halves(engine: &Engine, subject: &Subject, options: &Options) -> Result<bool, Box<dyn Error>> {
+    let best = Engine::builder().isa(Isa::detect()).backend(BackendChoice::Auto).threads(1).build()?;
+    let reference = best.compile_graph(&subject.definition, Fusion::Full)?;
+    let kernel = engine.compile_graph(&subject.form, Fusion::Full)?;
+    let mut entry = made(engine);
+    let mut holds = true;
+    for dtype in halves::DTYPES {
+        let truths = halves::truths(subject, &reference, dtype)?;
+        let counts = halves::count(dtype, &halves::results(&kernel, dtype)?, &truths, report::PROMISED);
+        println!("{}", report::halves(&subject.name, dtype, &counts));
+        holds &= counts.wrong == 0;
+        entry[dtype.name()] = json!({ "undecided": counts.undecided, "wrong": counts.wrong });
+    }
+    if options.record {
+        let mut record = Record::open()?;
+        record.set(record::HALVES, &subject.name, engine.isa().has_fma(), entry);
+        record.save()?;
+    }
+    Ok(holds || !subject.promised)
+}
+
+/// `silu(g) * u` on every pair of bfloat16 numbers.
+fn certify_pairs(engine: &Engine, options: &Options) -> Result<bool, Box<dyn Error>> {
+    let start = Instant::now();
+    let bar = progress_bar(1 << 32, pairs::EXPRESSION);
+    let counts = pairs::count(engine, options.threads, &|done| bar.inc(done))?;
+    bar.finish_and_clear();
+    println!("{}", report::pairs(&counts, start.elapsed()));
+    if options.record {
+        let mut entry = made(engine);
+        entry["pairs"] = counts.pairs.into();
+        entry["undecided"] = counts.undecided.into();
+        entry["distant"] = counts.distant.into();
+        entry["wrong"] = counts.wrong.into();
+        let mut record = Record::open()?;
+        record.set(record::PAIRS, pairs::EXPRESSION, engine.isa().has_fma(), entry);
+        record.save()?;
+    }
+    Ok(counts.wrong == 0)
+}
+
+/// How and when an entry was made.
+fn made(engine: &Engine) -> serde_json::Value {
+    json!({
+        "backend": engine.backend_name(),
+        "date": record::today(),
+        "processor": record::processor(),
+    })
 }
 
 /// A bar that is drawn only where there is a terminal.

@@ -11,6 +11,8 @@ certify: how accurate is it on every float32?
   cargo run --release --example certify -- --all                      all of them
   cargo run --release --example certify -- --rows                     the row functions, on random rows
   cargo run --release --example certify -- --chain 'silu(x * 2 + 1)'  your own expression of one input
+  cargo run --release --example certify -- --half                     all of them on every float16 and bfloat16
+  cargo run --release --example certify -- --pairs                    silu(g) * u on every two bfloat16
 
   --params 'alpha = 0.5'  parameters of the activations named
   --backend NAME          auto, interpreter, cranelift, wide
@@ -34,6 +36,10 @@ pub struct Options {
     pub all: bool,
     /// Whether to certify the row functions.
     pub rows: bool,
+    /// Whether elementwise functions are certified on the numbers of the half types instead of every float32.
+    pub half: bool,
+    /// Whether to certify `silu(g) * u` on every pair of bfloat16 numbers.
+    pub pairs: bool,
     /// How many rows.
     pub random_rows: u64,
     /// Parameters of the activations named.
@@ -64,6 +70,8 @@ impl Options {
             chains: Vec::new(),
             all: false,
             rows: false,
+            half: false,
+            pairs: false,
             random_rows: 100_000,
             params: None,
             backend: None,
@@ -82,6 +90,8 @@ impl Options {
                 "--help" | "-h" => return Ok(None),
                 "--all" => options.all = true,
                 "--rows" => options.rows = true,
+                "--half" => options.half = true,
+                "--pairs" => options.pairs = true,
                 "--markdown" => options.markdown = true,
                 "--record" => options.record = true,
                 "--document" => options.document = true,

@@ -22,6 +22,12 @@ pub const ELEMENTWISE: &str = "elementwise";
 /// The part that holds row functions.
 pub const ROWS: &str = "rows";
 
+/// The part that holds elementwise functions in half types.
+pub const HALVES: &str = "halves";
+
+/// The part that holds functions of pairs of half numbers.
+pub const PAIRS: &str = "pairs";
+
 impl Record {
     /// Reads the table; an empty one if there is none.
     pub fn open() -> Result<Record, Box<dyn Error>> {
@@ -53,6 +59,8 @@ impl Record {
         let tables = [
             (ELEMENTWISE, self.elementwise_table()),
             (ROWS, self.row_table()),
+            (HALVES, self.half_table()),
+            (PAIRS, self.pair_table()),
             ("beside others", self.beside_others()),
             ("made", self.made()),
         ];
@@ -138,7 +146,7 @@ impl Record {
 
     /// When and where the entries were made.
     fn made(&self) -> String {
-        let entries = self.entries(ELEMENTWISE).chain(self.entries(ROWS));
+        let entries = [ELEMENTWISE, ROWS, HALVES, PAIRS].into_iter().flat_map(|part| self.entries(part));
         let both = entries.flat_map(|(_, entry)| [&entry["fma"], &entry["no_fma"]]);
         let text = |entry: &Value, key: &str| entry[key].as_str().map(str::to_owned);
         let made: BTreeSet<String> = both
@@ -148,6 +156,34 @@ impl Record {
             })
             .collect();
         made.into_iter().collect::<Vec<_>>().join("\n") + "\n"
+    }
+
+    fn half_table(&self) -> String {
+        let mut table = String::from(
+            "| function | float16 | bfloat16 | float16 without FMA | bfloat16 without FMA |\n|---|---|---|---|---|\n",
+        );
+        for (name, entry) in self.entries(HALVES) {
+            let cells = ["fma", "no_fma"].map(|machine| {
+                ["float16", "bfloat16"].map(|dtype| count(&entry[machine][dtype]["undecided"])).join(" | ")
+            });
+            writeln!(table, "| `{name}` | {} |", cells.join(" | ")).expect("a string takes any text");
+        }
+        table
+    }
+
+    fn pair_table(&self) -> String {
+        let mut table = String::from(
+            "| function | pairs | other of the two nearest | further, `silu(g)` subnormal | the same without FMA |\n|---|---|---|---|---|\n",
+        );
+        for (name, entry) in self.entries(PAIRS) {
+            let figures = |machine: &str, keys: &[&str], between: &str| {
+                keys.iter().map(|key| count(&entry[machine][*key])).collect::<Vec<_>>().join(between)
+            };
+            let with = figures("fma", &["pairs", "undecided", "distant"], " | ");
+            let without = figures("no_fma", &["undecided", "distant"], ", ");
+            writeln!(table, "| `{name}` | {with} | {without} |").expect("a string takes any text");
+        }
+        table
     }
 
     fn row_table(&self) -> String {
@@ -172,6 +208,10 @@ impl Record {
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
+}
+
+fn count(value: &Value) -> String {
+    value.as_u64().map_or("–".to_owned(), |count| count.to_string())
 }
 
 /// The bound with FMA, and the one without where it is another.

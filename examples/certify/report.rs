@@ -1,10 +1,13 @@
 //! What the tool prints.
 
 use crate::certificate::{Certificate, Worst};
+use crate::halves;
+use crate::pairs;
 use crate::rows::{Measure, RowCertificate};
 use crate::statistics::BINS;
 use crate::subject::Subject;
 use crate::sweep::BINADE;
+use fuselet::Dtype;
 use std::time::Duration;
 
 /// The largest distance the project promises for its own activations.
@@ -82,6 +85,27 @@ pub fn rows_text(subject: &Subject, certificate: &RowCertificate, took: Duration
         certificate.worst,
         certificate.worst_row.len(),
         certificate.mean
+    )
+}
+
+/// A line on one function in a half type.
+pub fn halves(name: &str, dtype: Dtype, counts: &halves::Counts) -> String {
+    let halves::Counts { undecided, wrong, first_wrong } = counts;
+    let first =
+        first_wrong.map_or(String::new(), |[x, result, truth]| format!(", first at {x:e}: {result:e} for {truth:e}"));
+    format!("{name:60} {dtype:9} {undecided:4} undecided, {wrong} wrong{first}")
+}
+
+/// A paragraph on pairs.
+pub fn pairs(counts: &pairs::Counts, took: Duration) -> String {
+    let pairs::Counts { pairs, undecided, distant, wrong, first_wrong } = counts;
+    let first = first_wrong.map_or(String::new(), |[g, u, result, truth]| {
+        format!(", first at g = {g:e}, u = {u:e}: {result:e} for {truth:e}")
+    });
+    format!(
+        "{}\n  pairs        {pairs} of bfloat16 in {:.0} s\n  undecided    {undecided}\n  distant      {distant}, silu(g) being subnormal in float32\n  wrong        {wrong}{first}",
+        pairs::EXPRESSION,
+        took.as_secs_f64(),
     )
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::evaluate::{Judge, Settings};
-use fuselet::{Fusion, Isa};
+use fuselet::{Dtype, Fusion, Isa, UnknownDtype};
 use std::path::PathBuf;
 
 pub const HELP: &str = "\
@@ -15,10 +15,13 @@ Fuselet: type an expression, get its values and the code that computes them.
   repl show NAME                     one of them: documentation, definition, form, derivative
 
 Options
-  --input NAME=VALUE     the value of an input, once for each: a .npy file (float32, float64) or a literal:
-                         0.5, [-2,-1,0,1,2], [[1,2],[3,4]] (float32; among float64 files, float64)
+  --input NAME=VALUE     the value of an input, once for each: a .npy file of any numbers (bfloat16 as <V2, as ml_dtypes
+                         writes it) or a literal: 0.5, [-2,-1,0,1,2], [[1,2],[3,4]] (float32; among float64 files, float64)
   --output FILE.npy      write the result there instead of printing it
   --output NAME=FILE.npy the same for one of several outputs
+  --dtype NAME=DTYPE     convert an input before the call, or store an output, as float64, float32, float16, bfloat16, int32,
+                         int16, int8, uint32, uint16, uint8 (for short: f64, f16, bf16, i8, …) or bool, once for each; an
+                         output without a name is `out`. Without it outputs are the float that the inputs promote to
   --backend NAME         auto, interpreter, cranelift, wide, or reference (definitions, in float64)
   --isa LEVEL            baseline, avx-fma, avx2, avx512
   --threads N            the most threads a call may use
@@ -95,6 +98,13 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Arguments, E
             }
             "--input" => parsed.inputs.push(input(&value()?)?),
             "--output" => parsed.outputs.push(output(&value()?)),
+            "--dtype" => {
+                let (name, dtype) = dtype(&value()?)?;
+                if parsed.settings.dtypes.iter().any(|(known, _)| *known == name) {
+                    return Err(Error::Usage(format!("`--dtype` for `{name}` is given twice")));
+                }
+                parsed.settings.dtypes.push((name, dtype));
+            }
             "--backend" => parsed.settings.judge = Some(Judge::by_name(&value()?)?),
             "--isa" => parsed.settings.isa = Some(isa(&value()?)?),
             "--threads" => parsed.settings.threads = Some(threads(&value()?)?),
@@ -110,6 +120,9 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Arguments, E
     parsed.command = command(words)?;
     let evaluates = matches!(parsed.command, Command::Eval(_));
     let takes_inputs = evaluates || matches!(parsed.command, Command::Explain(_));
+    if matches!(parsed.command, Command::List | Command::Show(_)) && !parsed.settings.dtypes.is_empty() {
+        return Err(Error::Usage("`--dtype` goes with `eval`, `explain` and a session".to_owned()));
+    }
     if parsed.command != Command::Help
         && ((!takes_inputs && !parsed.inputs.is_empty()) || (!evaluates && (parsed.time || !parsed.outputs.is_empty())))
     {
@@ -150,6 +163,17 @@ fn input(value: &str) -> Result<(String, String), Error> {
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         }
         _ => Err(Error::Usage(format!("`--input {value}` is not NAME=VALUE: write `--input x={value}`"))),
+    }
+}
+
+/// A name with its dtype: `x=bf16`.
+pub fn dtype(value: &str) -> Result<(String, Dtype), Error> {
+    match value.split_once('=') {
+        Some((name, dtype)) if !name.trim().is_empty() => {
+            let dtype = dtype.trim().parse().map_err(|error: UnknownDtype| Error::Command(error.to_string()))?;
+            Ok((name.trim().to_owned(), dtype))
+        }
+        _ => Err(Error::Usage(format!("`--dtype {value}` is not NAME=DTYPE: write `--dtype x={value}`"))),
     }
 }
 

@@ -1,19 +1,13 @@
 //! Arrays the REPL owns: what literals and files become, and what results are.
 //!
-//! Elements lie in one vector, row-major or (files that say so) column-major; calls see them through strided views, so
+//! Elements lie in one vector of their dtype, row-major or (files that say so) column-major; calls see them through strided views, so
 //! nothing is ever transposed in silence.
 
+use crate::data::{Data, Stored, with_elements};
 use crate::error::Error;
 use fuselet::ir::reference;
 use fuselet::{ArrayError, ArrayMut, ArrayRef, Dtype};
 use std::borrow::Cow;
-
-/// The elements of an array.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Data {
-    F32(Vec<f32>),
-    F64(Vec<f64>),
-}
 
 /// An array in memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +24,8 @@ pub struct Array {
 
 impl Array {
     /// A row-major array. The elements fill the shape.
-    pub fn new(data: Data, shape: Vec<usize>) -> Array {
-        let strides = strides_of(&shape, false);
+    pub fn new(data: impl Into<Data>, shape: Vec<usize>) -> Array {
+        let (data, strides) = (data.into(), strides_of(&shape, false));
         Array { data, shape, strides, column_major: false, exact: None }
     }
 
@@ -53,27 +47,17 @@ impl Array {
     /// A row-major array of zeros, to be written.
     pub fn zeros(dtype: Dtype, shape: &[usize], column_major: bool) -> Result<Array, Error> {
         let count = fuselet::ir::shape::element_count(shape)?;
-        let data = match dtype {
-            Dtype::F64 => zeroed(count).map(Data::F64),
-            _ => zeroed(count).map(Data::F32),
-        };
-        let data = data.ok_or_else(|| Error::OutOfMemory { shape: shape.to_vec() })?;
+        let data = Data::zeros(dtype, count).ok_or_else(|| Error::OutOfMemory { shape: shape.to_vec() })?;
         Ok(Array::new(data, shape.to_vec()).ordered(column_major))
     }
 
     pub fn dtype(&self) -> Dtype {
-        match self.data {
-            Data::F32(_) => Dtype::F32,
-            Data::F64(_) => Dtype::F64,
-        }
+        self.data.dtype()
     }
 
     /// How many elements it has.
     pub fn len(&self) -> usize {
-        match &self.data {
-            Data::F32(data) => data.len(),
-            Data::F64(data) => data.len(),
-        }
+        self.data.len()
     }
 
     /// Whether it has more than one axis, and the first runs fastest.
@@ -88,34 +72,38 @@ impl Array {
 
     /// The array as a call reads it.
     pub fn view(&self) -> Result<ArrayRef<'_>, ArrayError> {
-        match &self.data {
-            Data::F32(data) => ArrayRef::strided(data, &self.shape, &self.strides, 0),
-            Data::F64(data) => ArrayRef::strided(data, &self.shape, &self.strides, 0),
-        }
+        with_elements!(&self.data, elements => ArrayRef::strided(elements, &self.shape, &self.strides, 0))
     }
 
     /// The array as a call writes it.
     pub fn view_mut(&mut self) -> Result<ArrayMut<'_>, ArrayError> {
-        match &mut self.data {
-            Data::F32(data) => ArrayMut::strided(data, &self.shape, &self.strides, 0),
-            Data::F64(data) => ArrayMut::strided(data, &self.shape, &self.strides, 0),
-        }
+        with_elements!(&mut self.data, elements => ArrayMut::strided(elements, &self.shape, &self.strides, 0))
     }
 
     /// A literal in float64, whose numbers are read anew; other arrays as they are.
     pub fn widened(&self) -> Cow<'_, Array> {
         match &self.exact {
-            Some(exact) => Cow::Owned(Array::new(Data::F64(exact.clone()), self.shape.clone())),
+            Some(exact) => Cow::Owned(Array::new(exact.clone(), self.shape.clone())),
             None => Cow::Borrowed(self),
         }
     }
 
+    /// The array in another dtype, each number rounded once; a literal's from float64.
+    pub fn converted(&self, dtype: Dtype) -> Result<Array, Error> {
+        let data = match &self.exact {
+            Some(exact) => Data::of_numbers(dtype, exact.iter().copied()),
+            None => self.data.converted(dtype),
+        };
+        let data = data.ok_or_else(|| Error::OutOfMemory { shape: self.shape.clone() })?;
+        let (shape, strides) = (self.shape.clone(), self.strides.clone());
+        Ok(Array { data, shape, strides, column_major: self.column_major, exact: None })
+    }
+
     /// The array as the float64 reference reads it: row-major.
     pub fn to_reference(&self) -> Result<reference::Array, Error> {
-        let data = match (&self.exact, &self.data) {
-            (Some(exact), _) => exact.clone(),
-            (None, Data::F32(data)) => self.row_major(data).map(f64::from).collect(),
-            (None, Data::F64(data)) => self.row_major(data).collect(),
+        let data = match &self.exact {
+            Some(exact) => exact.clone(),
+            None => with_elements!(&self.data, elements => self.row_major(elements).map(Stored::to_f64).collect()),
         };
         Ok(reference::Array::new(self.shape.clone(), data)?)
     }
@@ -148,13 +136,12 @@ impl Array {
     pub fn tiled(&self, rows: usize) -> Result<Array, Error> {
         let mut shape = self.shape.clone();
         shape[0] = rows;
-        let mut tiled = Array::zeros(self.dtype(), &shape, false)?;
-        match (&self.data, &mut tiled.data) {
-            (Data::F32(from), Data::F32(to)) => repeat(self.row_major(from).collect(), to),
-            (Data::F64(from), Data::F64(to)) => repeat(self.row_major(from).collect(), to),
-            _ => unreachable!("one dtype"),
-        }
-        Ok(tiled)
+        let count = fuselet::ir::shape::element_count(&shape)?;
+        let data = with_elements!(&self.data, elements => {
+            repeated(&self.row_major(elements).collect::<Vec<_>>(), count).map(Data::from)
+        });
+        let data = data.ok_or_else(|| Error::OutOfMemory { shape: shape.clone() })?;
+        Ok(Array::new(data, shape))
     }
 }
 
@@ -173,15 +160,11 @@ fn strides_of(shape: &[usize], column_major: bool) -> Vec<isize> {
     strides
 }
 
-fn repeat<T: Copy>(from: Vec<T>, to: &mut [T]) {
-    if !from.is_empty() {
-        to.chunks_mut(from.len()).for_each(|part| part.copy_from_slice(&from[..part.len()]));
-    }
-}
-
-fn zeroed<T: Clone + Default>(count: usize) -> Option<Vec<T>> {
-    let mut data = Vec::new();
-    data.try_reserve_exact(count).ok()?;
-    data.resize(count, T::default());
-    Some(data)
+/// So many elements: these over and over. (Zeros, if there are none.)
+fn repeated<S: Stored>(elements: &[S], count: usize) -> Option<Vec<S>> {
+    let mut repeated = Vec::new();
+    repeated.try_reserve_exact(count).ok()?;
+    repeated.extend(elements.iter().copied().cycle().take(count));
+    repeated.resize(count, S::default());
+    Some(repeated)
 }

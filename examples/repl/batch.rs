@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::evaluate::{self, Bound, Judge, Named, Options, Settings, bind};
 use crate::{explain, literal, npy, show, timing};
 use fuselet::ir::Library;
-use fuselet::{Engine, Function};
+use fuselet::{Dtype, Engine, Function};
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
@@ -132,19 +132,23 @@ fn bound<'a>(
     values: &'a [(String, Array)],
 ) -> Result<Bound<'a>, Error> {
     let fused = engine.compile_with(text, settings.fusion)?;
+    evaluate::refuse_unknown(&settings.dtypes, fused.inputs(), fused.outputs())?;
     if values.is_empty() {
-        return assumed(fused);
+        return assumed(fused, &settings.dtypes);
     }
     evaluate::refuse_unused(fused.inputs(), values)?;
-    let inputs = bind(fused.inputs(), values, engine.library(), false)?;
-    Bound::new(fused, inputs)
+    let inputs = bind(fused.inputs(), values, engine.library(), false, &settings.dtypes)?;
+    Bound::new(fused, inputs, &settings.dtypes)
 }
 
-/// A function with vectors as its inputs: for explaining one that has no values yet.
-pub fn assumed<'a>(fused: Function) -> Result<Bound<'a>, Error> {
-    let vector = || Array::zeros(fuselet::Dtype::F32, &[ASSUMED_LENGTH], false).map(Cow::Owned);
-    let inputs = fused.inputs().iter().map(|_| vector()).collect::<Result<Vec<_>, _>>()?;
-    Bound::new(fused, inputs)
+/// A function with vectors as its inputs, float32 where no other dtype is asked for: for explaining one that has no values yet.
+pub fn assumed<'a>(fused: Function, dtypes: &[(String, Dtype)]) -> Result<Bound<'a>, Error> {
+    let vector = |name: &String| {
+        let zeros = Array::zeros(Dtype::F32, &[ASSUMED_LENGTH], false)?;
+        evaluate::converted(name, Cow::Owned(zeros), dtypes)
+    };
+    let inputs = fused.inputs().iter().map(vector).collect::<Result<Vec<_>, _>>()?;
+    Bound::new(fused, inputs, dtypes)
 }
 
 /// `list`: each function with the first sentence of its documentation.

@@ -34,12 +34,17 @@ pub enum Error {
     File { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{} is no .npy file: {reason}", path.display())]
     NotNpy { path: PathBuf, reason: String },
-    #[error("{} holds {found}; only float32 and float64 are computed: convert it with `a.astype(\"float32\")`",
+    #[error("{} holds {found}, not plain numbers; split or convert it in Python: `a[\"field\"]`, `a.real`, `a.astype(\"float32\")`",
         path.display())]
     FileDtype { path: PathBuf, found: String },
+    #[error("{} holds {found}, and {outside} is outside of {dtype}, the widest integers that are computed with; \
+        convert it with `a.astype(\"float64\")`", path.display())]
+    LongInteger { path: PathBuf, found: &'static str, dtype: Dtype, outside: i128 },
+    #[error("`--dtype {name}={dtype}` concerns nothing: {has}")]
+    UnknownName { name: String, dtype: Dtype, has: String },
     #[error("{} is cut off: shape {shape:?} of {dtype} needs {expected} bytes after the header, but {found} are there",
         path.display())]
-    Truncated { path: PathBuf, shape: Vec<u64>, dtype: Dtype, expected: u64, found: u64 },
+    Truncated { path: PathBuf, shape: Vec<u64>, dtype: &'static str, expected: u64, found: u64 },
     #[error("{} has rank {rank}, above the highest, {}; merge axes with `a.reshape`", path.display(), fuselet::MAX_RANK)]
     FileRank { path: PathBuf, rank: usize },
     #[error("an array of shape {shape:?} does not fit into memory")]

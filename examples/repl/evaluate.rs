@@ -41,7 +41,12 @@ pub struct Settings {
     pub isa: Option<Isa>,
     pub threads: Option<usize>,
     pub fusion: Fusion,
+    /// Dtypes by the names of inputs and outputs: what inputs are converted to before a call, and outputs are stored as.
+    pub dtypes: Dtypes,
 }
+
+/// Dtypes by name.
+pub type Dtypes = Vec<(String, Dtype)>;
 
 impl Settings {
     /// An engine of these settings; `library` is shared with it.
@@ -82,18 +87,19 @@ pub struct Work {
     pub ran_in: Duration,
 }
 
-/// The inputs of a function: values by name, or an error that names all that are missing.
+/// The inputs of a function: values by name, converted where `dtypes` says so, or an error that names all that are missing.
 pub fn bind<'a>(
     inputs: &[String],
     values: &'a [(String, Array)],
     library: &Library,
     interactive: bool,
+    dtypes: &[(String, Dtype)],
 ) -> Result<Vec<Cow<'a, Array>>, Error> {
     let mut found = Vec::with_capacity(inputs.len());
     let mut missing = Vec::new();
     for name in inputs {
         match values.iter().rev().find(|(known, _)| known == name) {
-            Some((_, array)) => found.push(array),
+            Some((_, array)) => found.push(converted(name, Cow::Borrowed(array), dtypes)?),
             None => missing.push((name.clone(), library.function(name).is_some())),
         }
     }
@@ -101,12 +107,29 @@ pub fn bind<'a>(
         return Err(Error::MissingInputs { names: missing, interactive });
     }
     let wide = found.iter().any(|array| array.dtype() == Dtype::F64);
-    Ok(found.into_iter().map(|array| if wide { array.widened() } else { Cow::Borrowed(array) }).collect())
+    let widened = |array: Cow<'a, Array>| match array {
+        Cow::Borrowed(array) if wide => array.widened(),
+        other => other,
+    };
+    Ok(found.into_iter().map(widened).collect())
 }
 
-/// The signature of arrays.
-pub fn signature(names: &[String], views: &[ArrayRef<'_>]) -> Signature {
-    names.iter().zip(views).fold(Signature::new(), |signature, (name, view)| signature.with_input(name, *view))
+/// An array in the dtype that is asked for under its name.
+pub fn converted<'a>(name: &str, array: Cow<'a, Array>, dtypes: &[(String, Dtype)]) -> Result<Cow<'a, Array>, Error> {
+    match dtype_of(name, dtypes) {
+        Some(dtype) => Ok(Cow::Owned(array.converted(dtype)?)),
+        None => Ok(array),
+    }
+}
+
+fn dtype_of(name: &str, dtypes: &[(String, Dtype)]) -> Option<Dtype> {
+    dtypes.iter().rev().find(|(known, _)| known == name).map(|(_, dtype)| *dtype)
+}
+
+/// What results are stored as if nothing else is asked for: what all inputs promote to, literals left out, if that is a float.
+fn dtype_of_results(inputs: &[Cow<'_, Array>]) -> Dtype {
+    let dtypes = inputs.iter().filter(|array| array.exact.is_none()).map(|array| array.dtype());
+    dtypes.reduce(Dtype::promote).filter(|dtype| dtype.is_float()).unwrap_or_default()
 }
 
 /// A function with its arrays, ready to be called.
@@ -117,15 +140,17 @@ pub struct Bound<'a> {
 }
 
 impl<'a> Bound<'a> {
-    /// Allocates the outputs: row-major, or column-major if every input of several axes is.
-    pub fn new(fused: Function, inputs: Vec<Cow<'a, Array>>) -> Result<Bound<'a>, Error> {
+    /// Allocates the outputs, of the dtypes asked for or what the inputs promote to: row-major, or column-major if every input
+    /// of several axes is.
+    pub fn new(fused: Function, inputs: Vec<Cow<'a, Array>>, dtypes: &[(String, Dtype)]) -> Result<Bound<'a>, Error> {
         let shapes: Vec<Vec<usize>> = inputs.iter().map(|array| array.shape.clone()).collect();
         let mut matrices = inputs.iter().filter(|array| array.shape.len() > 1).peekable();
         let column_major = matrices.peek().is_some() && matrices.all(|array| array.is_column_major());
-        let dtype = inputs.first().map_or(Dtype::F32, |array| array.dtype());
+        let plain = dtype_of_results(&inputs);
         let names: Vec<String> = fused.outputs().map(str::to_owned).collect();
         let mut outputs = Vec::with_capacity(names.len());
         for (name, shape) in names.into_iter().zip(fused.output_shapes(&shapes)?) {
+            let dtype = dtype_of(&name, dtypes).unwrap_or(plain);
             outputs.push((name, Array::zeros(dtype, &shape, column_major)?));
         }
         Ok(Bound { fused, inputs, outputs })
@@ -156,7 +181,11 @@ impl<'a> Bound<'a> {
     /// What the call runs, compiled; and how long that took.
     pub fn explanation(&self) -> Result<(fuselet::Explanation, Duration), Error> {
         let views = self.inputs.iter().map(|array| array.view()).collect::<Result<Vec<_>, _>>()?;
-        let signature = signature(self.fused.inputs(), &views);
+        let inputs = self.fused.inputs().iter().zip(&views);
+        let mut signature = inputs.fold(Signature::new(), |signature, (name, view)| signature.with_input(name, *view));
+        for (name, array) in &self.outputs {
+            signature = signature.with_output(name, array.dtype(), &array.shape, array.strides())?;
+        }
         let start = Instant::now();
         let prepared = self.fused.prepare(&signature)?;
         Ok((prepared.explain(), start.elapsed()))
@@ -172,16 +201,17 @@ pub fn evaluate(
     options: Options,
 ) -> Result<Outcome, Error> {
     if settings.judge == Some(Judge::Reference) {
-        return by_reference(engine.library(), text, values, options);
+        return by_reference(engine.library(), settings, text, values, options);
     }
     let start = Instant::now();
     let fused = engine.compile(text)?;
     let front = start.elapsed();
     if options.all_used {
         refuse_unused(fused.inputs(), values)?;
+        refuse_unknown(&settings.dtypes, fused.inputs(), fused.outputs())?;
     }
-    let inputs = bind(fused.inputs(), values, engine.library(), options.interactive)?;
-    let mut bound = Bound::new(fused, inputs)?;
+    let inputs = bind(fused.inputs(), values, engine.library(), options.interactive, &settings.dtypes)?;
+    let mut bound = Bound::new(fused, inputs, &settings.dtypes)?;
     let (explanation, back) = bound.explanation()?;
     let ran_in = bound.with_call(|call| {
         let start = Instant::now();
@@ -236,19 +266,27 @@ fn shortest(first: Duration, call: &mut dyn FnMut() -> Result<(), Error>) -> Res
 }
 
 /// By the definitions in float64.
-fn by_reference(library: &Library, text: &str, values: &[(String, Array)], options: Options) -> Result<Outcome, Error> {
+fn by_reference(
+    library: &Library,
+    settings: &Settings,
+    text: &str,
+    values: &[(String, Array)],
+    options: Options,
+) -> Result<Outcome, Error> {
     let graph = library.parse(text)?.graph(Meaning::Definition)?;
     if options.all_used {
         refuse_unused(graph.inputs(), values)?;
+        refuse_unknown(&settings.dtypes, graph.inputs(), graph.outputs().iter().map(|output| output.name.as_str()))?;
     }
-    let inputs = bind(graph.inputs(), values, library, options.interactive)?;
+    let inputs = bind(graph.inputs(), values, library, options.interactive, &settings.dtypes)?;
     let inputs = inputs.iter().map(|array| array.to_reference()).collect::<Result<Vec<_>, _>>()?;
     let results = reference::evaluate(&graph, &inputs)?;
     let outputs = graph.outputs().iter().zip(results).map(|(output, array)| {
         let shape = array.shape().to_vec();
-        (output.name.clone(), Array::new(crate::arrays::Data::F64(array.into_data()), shape))
+        let array = Cow::Owned(Array::new(array.into_data(), shape));
+        Ok((output.name.clone(), converted(&output.name, array, &settings.dtypes)?.into_owned()))
     });
-    Ok(Outcome { outputs: outputs.collect(), named: names_outputs(&graph), work: None })
+    Ok(Outcome { outputs: outputs.collect::<Result<_, Error>>()?, named: names_outputs(&graph), work: None })
 }
 
 /// An error for a value that no input takes.
@@ -258,6 +296,28 @@ pub fn refuse_unused(inputs: &[String], values: &[(String, Array)]) -> Result<()
         Some((name, _)) => {
             let nearest = fuselet::ir::language::nearest(name, inputs.iter().map(String::as_str));
             Err(fuselet::CallError::UnknownInput { name: name.clone(), nearest, expected: inputs.to_vec() }.into())
+        }
+    }
+}
+
+/// An error for a dtype of neither an input nor an output.
+pub fn refuse_unknown<'a>(
+    dtypes: &[(String, Dtype)],
+    inputs: &[String],
+    outputs: impl Iterator<Item = &'a str>,
+) -> Result<(), Error> {
+    let outputs: Vec<&str> = outputs.collect();
+    let known = |name: &String| inputs.contains(name) || outputs.contains(&name.as_str());
+    match dtypes.iter().find(|(name, _)| !known(name)) {
+        None => Ok(()),
+        Some((name, dtype)) => {
+            let list = |names: Vec<&str>| match names.is_empty() {
+                true => "none".to_owned(),
+                false => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+            };
+            let (inputs, outputs) = (list(inputs.iter().map(String::as_str).collect()), list(outputs));
+            let has = format!("the expression's inputs are {inputs}, its outputs {outputs}");
+            Err(Error::UnknownName { name: name.clone(), dtype: *dtype, has })
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::error::Error;
 use crate::evaluate::Bound;
+use fuselet::array::ComputeDtype;
 use fuselet::ir::{Node, shape};
+use fuselet::plan::Buffer;
 use fuselet::{Compiled, Explanation, Function};
 use std::fmt::Write as _;
 use std::io::Write;
@@ -118,8 +120,7 @@ pub fn summary(out: &mut dyn Write, bound: &Bound<'_>, unfused: &Bound<'_>, writ
     writeln!(out, "graph    {}; after rewriting {after}{rewriting}", counted(written, "op"))?;
     let plan = &explanation.plan;
     let (unfused_explanation, _) = unfused.explanation()?;
-    let elements = bound.outputs.iter().map(|(_, array)| array.len()).max().unwrap_or(0).max(1) as f64;
-    let per_element = |bytes: usize| format!("{}", (bytes as f64 / elements * 10.0).round() / 10.0);
+    let elements = bound.outputs.iter().map(|(_, array)| array.len()).max().unwrap_or(0);
     writeln!(
         out,
         "plan     {}, {} · reads {}, writes {} · {} bytes an element (unfused {})",
@@ -127,8 +128,8 @@ pub fn summary(out: &mut dyn Write, bound: &Bound<'_>, unfused: &Bound<'_>, writ
         counted(explanation.passes.len(), "pass"),
         listed(bound.fused.inputs().iter().map(String::as_str)),
         listed(bound.fused.outputs()),
-        per_element(traffic(&explanation, bound)?),
-        per_element(traffic(&unfused_explanation, unfused)?),
+        each(traffic(&explanation, bound)?, elements),
+        each(traffic(&unfused_explanation, unfused)?, elements),
     )?;
     let mut lanes = String::new();
     for (index, compiled) in explanation.passes.iter().enumerate() {
@@ -147,20 +148,33 @@ pub fn summary(out: &mut dyn Write, bound: &Bound<'_>, unfused: &Bound<'_>, writ
     Ok(())
 }
 
-/// Bytes that all kernels of a plan read from and write to arrays.
+/// Bytes that all kernels of a plan read from and write to arrays, each of its own dtype; temporaries are of what is computed in.
 pub fn traffic(explanation: &Explanation, bound: &Bound<'_>) -> Result<usize, Error> {
     let plan = &explanation.plan;
     let inputs: Vec<Vec<usize>> = bound.inputs.iter().map(|array| array.shape.clone()).collect();
     let shapes = shape::infer(&plan.graph, &inputs)?;
-    let size = bound.inputs.first().map_or(fuselet::Dtype::F32, |array| array.dtype()).size();
-    let mut elements = 0usize;
+    let dtypes =
+        || bound.inputs.iter().map(|array| array.dtype()).chain(bound.outputs.iter().map(|(_, array)| array.dtype()));
+    let lane = ComputeDtype::of(dtypes()).size();
+    let size = |buffer: Buffer| match buffer {
+        Buffer::Input(place) => bound.inputs[place].dtype().size(),
+        Buffer::Output(place) => bound.outputs[place].1.dtype().size(),
+        Buffer::Temporary(_) => lane,
+    };
+    let mut bytes = 0usize;
     for kernel in &plan.kernels {
-        let nodes = kernel.sources.iter().map(|source| source.node).chain(kernel.sinks.iter().map(|sink| sink.node));
-        for node in nodes {
-            elements = elements.saturating_add(shape::element_count(&shapes[node.index()])?);
+        let sources = kernel.sources.iter().map(|source| (source.node, source.buffer));
+        for (node, buffer) in sources.chain(kernel.sinks.iter().map(|sink| (sink.node, sink.buffer))) {
+            let elements = shape::element_count(&shapes[node.index()])?;
+            bytes = bytes.saturating_add(elements.saturating_mul(size(buffer)));
         }
     }
-    Ok(elements.saturating_mul(size))
+    Ok(bytes)
+}
+
+/// Bytes an element of so many, to a tenth.
+pub fn each(bytes: usize, elements: usize) -> String {
+    format!("{}", (bytes as f64 / elements.max(1) as f64 * 10.0).round() / 10.0)
 }
 
 /// Nodes that compute.

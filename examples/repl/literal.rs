@@ -1,9 +1,10 @@
 //! Arrays written as text: `[-2, -1, 0, 1, 2]`, `[[1, 2], [3, 4]]`, `0.5`.
 //!
 //! Elements are numbers as the language writes them (`inf`, `-2.5e-3`, `0x1p-126`), or constant expressions of it
-//! (`1/3`, `sqrt(2)`). A literal is float32; among float64 arrays it is read as float64.
+//! (`1/3`, `sqrt(2)`). A literal is float32; among float64 arrays it is read as float64, and converted
+//! to another dtype from there.
 
-use crate::arrays::{Array, Data};
+use crate::arrays::Array;
 use crate::error::Error;
 use fuselet::MAX_RANK;
 use fuselet::ir::{Library, Meaning, reference};
@@ -18,7 +19,7 @@ pub fn parse(origin: &str, text: &str, library: &Library) -> Result<Array, Error
     }
     // The lengths of axes below an empty one are unknown: [[], []] is (2, 0).
     let shape = reader.shape.into_iter().map(|length| length.unwrap_or(0)).collect();
-    Ok(Array::new(Data::F32(reader.single), shape).literal(reader.double))
+    Ok(Array::new(reader.single, shape).literal(reader.double))
 }
 
 struct Reader<'a> {

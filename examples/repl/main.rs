@@ -1,11 +1,12 @@
 //! Fuselet at the command line: interactive, in batch, and through a pipe. `--help` says how.
 //!
 //! `arguments` reads the command line; `batch` does one command, `session` many. Both compute through `evaluate`,
-//! with `arrays` from `npy` files (whose format `npy_format` knows) and `literal`s, and print through `show`, `explain` and `timing`.
+//! with `arrays` of `data` from `npy` files (whose format `npy_format` knows) and `literal`s, and print through `show`, `explain` and `timing`.
 
 mod arguments;
 mod arrays;
 mod batch;
+mod data;
 mod editor;
 mod error;
 mod evaluate;

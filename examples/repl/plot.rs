@@ -1,10 +1,11 @@
 //! `:plot swoosh -6..6`: a function of one input, in dots.
 
-use crate::arrays::{Array, Data};
+use crate::arrays::Array;
+use crate::data::Data;
 use crate::error::Error;
 use crate::evaluate::{Bound, bind};
 use crate::{literal, show};
-use fuselet::{Engine, Fusion};
+use fuselet::{Dtype, Engine, Fusion};
 use std::io::Write;
 use textplots::{Chart, Plot, Shape};
 
@@ -40,14 +41,12 @@ pub fn plot(out: &mut dyn Write, engine: &Engine, request: &str, values: &[(Stri
     let points: Vec<f32> = (0..POINTS).map(|index| low + index as f32 * step).collect();
     let mut values: Vec<(String, Array)> =
         values.iter().filter(|(name, array)| *name != axis && array.shape.is_empty()).cloned().collect();
-    values.push((axis.clone(), Array::new(Data::F32(points.clone()), vec![POINTS])));
+    values.push((axis.clone(), Array::new(points.clone(), vec![POINTS])));
     for (_, array) in &mut values {
-        if let Data::F64(data) = &array.data {
-            array.data = Data::F32(data.iter().map(|number| *number as f32).collect());
-        }
+        *array = array.converted(Dtype::F32)?;
     }
-    let inputs = bind(fused.inputs(), &values, library, true)?;
-    let mut bound = Bound::new(fused, inputs)?;
+    let inputs = bind(fused.inputs(), &values, library, true, &[])?;
+    let mut bound = Bound::new(fused, inputs, &[])?;
     bound.with_call(|call| call())?;
     let curves: Vec<Vec<(f32, f32)>> = bound.outputs.iter().map(|(_, array)| curve(&points, array)).collect();
     let heights = || curves.iter().flatten().map(|point| point.1);

@@ -31,13 +31,15 @@ fn swoosh(x, beta = 1.5) = x * sigmoid(beta * x)
 :time [N]                      the last expression fused, unfused and interpreted (on about N elements: 1M)
 :plot EXPR LOW..HIGH           a function of one input: `:plot gelu -6..6`
 :backend [NAME [LEVEL]]        auto, interpreter, cranelift, wide, reference; baseline, avx-fma, avx2, avx512
+:dtype [NAME=DTYPE | NAME=]    convert an input of this name before a call, or store an output, as f16, bf16, i8, bool, …;
+                               `NAME=` takes that back
 :fuse on|off   :threads N      whether to fuse; how many threads a call may use
 :quit
 ";
 
 const COMMANDS: &[&str] = &[
     ":help", ":list", ":show", ":let", ":vars", ":save", ":explain", ":graph", ":plan", ":lane", ":clif", ":asm",
-    ":time", ":plot", ":backend", ":fuse", ":threads", ":quit",
+    ":time", ":plot", ":backend", ":dtype", ":fuse", ":threads", ":quit",
 ];
 
 /// Between a result and how it came about.
@@ -271,6 +273,7 @@ impl Session {
             }
             "plot" => plot::plot(out, &self.engine, rest, &self.values)?,
             "backend" => self.choose_backend(out, rest)?,
+            "dtype" => self.choose_dtype(out, rest)?,
             "threads" => self.change(Settings { threads: Some(arguments::threads(rest)?), ..self.settings.clone() })?,
             "fuse" => {
                 let fusion = match rest {
@@ -301,10 +304,10 @@ impl Session {
         let fused = self.engine.compile_with(text, fusion)?;
         let known = fused.inputs().iter().any(|name| self.values.iter().any(|(value, _)| value == name));
         if !known {
-            return batch::assumed(fused);
+            return batch::assumed(fused, &self.settings.dtypes);
         }
-        let inputs = bind(fused.inputs(), &self.values, &self.library, true)?;
-        Bound::new(fused, inputs)
+        let inputs = bind(fused.inputs(), &self.values, &self.library, true, &self.settings.dtypes)?;
+        Bound::new(fused, inputs, &self.settings.dtypes)
     }
 
     fn list_values(&self, out: &mut dyn Write) -> Result<(), Error> {
@@ -338,6 +341,21 @@ impl Session {
                 _ => writeln!(out, "{}", self.engine.backend_name())?,
             }
         }
+        Ok(())
+    }
+
+    fn choose_dtype(&mut self, out: &mut dyn Write, rest: &str) -> Result<(), Error> {
+        if rest.is_empty() {
+            for (name, dtype) in &self.settings.dtypes {
+                writeln!(out, "{name:10} {dtype}")?;
+            }
+            return Ok(());
+        }
+        let (name, text) = rest.split_once('=').ok_or_else(|| usage(":dtype x=bf16"))?;
+        let (name, text) = (name.trim(), text.trim());
+        let given = if text.is_empty() { None } else { Some(arguments::dtype(&format!("{name}={text}"))?) };
+        self.settings.dtypes.retain(|(known, _)| known != name);
+        self.settings.dtypes.extend(given);
         Ok(())
     }
 

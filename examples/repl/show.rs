@@ -1,7 +1,9 @@
 //! Numbers and arrays as NumPy prints them: the shortest text that reads back to the same bits, brackets, columns,
 //! and three elements at either end of long axes.
 
-use crate::arrays::{Array, Data};
+use crate::arrays::Array;
+use crate::data::{Stored, with_elements};
+use fuselet::Dtype;
 use std::fmt::{LowerExp, Write};
 
 /// More elements than this are summarised, as in NumPy.
@@ -43,12 +45,27 @@ pub fn number<T: Number>(value: T) -> String {
     format!("{digits}e{sign}{exponent:0>2}")
 }
 
+/// An element: a number of its dtype, `True` or `False`.
+fn element<T: Stored>(element: T) -> String {
+    let value = element.to_f64();
+    match T::DTYPE {
+        Dtype::F32 => number(value as f32),
+        Dtype::F16 | Dtype::Bf16 => number(shortest(T::DTYPE, value)),
+        Dtype::Bool => if value == 0.0 { "False" } else { "True" }.to_owned(),
+        _ => number(value),
+    }
+}
+
+/// The number of fewest digits that a half type rounds to this one.
+fn shortest(dtype: Dtype, value: f64) -> f64 {
+    // Five digits tell any two of them apart.
+    let candidates = (0..5).filter_map(|digits| format!("{value:.digits$e}").parse().ok());
+    candidates.into_iter().find(|candidate| dtype.round(*candidate) == value).unwrap_or(value)
+}
+
 /// An array. Further lines are indented by `indent` blanks.
 pub fn array(array: &Array, indent: usize) -> String {
-    match &array.data {
-        Data::F32(data) => Printer::new(array, data).print(indent),
-        Data::F64(data) => Printer::new(array, data).print(indent),
-    }
+    with_elements!(&array.data, elements => Printer::new(array, elements).print(indent))
 }
 
 struct Printer<'a, T> {
@@ -60,7 +77,7 @@ struct Printer<'a, T> {
     out: String,
 }
 
-impl<'a, T: Number> Printer<'a, T> {
+impl<'a, T: Stored> Printer<'a, T> {
     fn new(array: &'a Array, data: &'a [T]) -> Printer<'a, T> {
         let summarised = array.len() > MOST_SHOWN;
         Printer { data, shape: &array.shape, strides: array.strides(), summarised, width: 0, out: String::new() }
@@ -68,7 +85,7 @@ impl<'a, T: Number> Printer<'a, T> {
 
     fn print(mut self, indent: usize) -> String {
         if self.shape.is_empty() {
-            return number(self.data[0]);
+            return element(self.data[0]);
         }
         // Columns are aligned where there are several lines.
         let (mut widest, mut total) = (0, 0);
@@ -94,7 +111,7 @@ impl<'a, T: Number> Printer<'a, T> {
 
     fn each_shown(&self, axis: usize, offset: isize, visit: &mut impl FnMut(String)) {
         if axis == self.shape.len() {
-            visit(number(self.data[offset as usize]));
+            visit(element(self.data[offset as usize]));
             return;
         }
         for place in self.places(axis).flatten() {
@@ -122,7 +139,7 @@ impl<'a, T: Number> Printer<'a, T> {
                 continue;
             }
             let text = match place {
-                Some(place) => number(self.data[(offset + place as isize * self.strides[axis]) as usize]),
+                Some(place) => element(self.data[(offset + place as isize * self.strides[axis]) as usize]),
                 None => "...".to_owned(),
             };
             let width = if place.is_some() { text.len().max(self.width) } else { text.len() };

@@ -3,7 +3,7 @@
 use crate::arrays::Array;
 use crate::error::Error;
 use crate::evaluate::{Bound, Judge, Settings, bind};
-use crate::explain::traffic;
+use crate::explain::{each, traffic};
 use fuselet::ir::Library;
 use fuselet::{BackendChoice, Fusion};
 use std::borrow::Cow;
@@ -31,12 +31,12 @@ pub fn table(
     for (name, settings, fusion) in rows {
         let engine = settings.engine(library)?;
         let fused = engine.compile_with(text, fusion)?;
-        let inputs = bind(fused.inputs(), values, library, true)?;
+        let inputs = bind(fused.inputs(), values, library, true, &own.dtypes)?;
         let inputs = match elements {
             Some(elements) => tile(inputs, elements)?,
             None => inputs,
         };
-        let mut bound = Bound::new(fused, inputs)?;
+        let mut bound = Bound::new(fused, inputs, &own.dtypes)?;
         let (explanation, _) = bound.explanation()?;
         let bytes = traffic(&explanation, &bound)?;
         let count = bound.outputs.iter().map(|(_, array)| array.len()).max().unwrap_or(0).max(1);
@@ -44,13 +44,13 @@ pub fn table(
         measured.push((name, best, bytes, count));
     }
     let unfused = measured[1].1.as_secs_f64();
-    writeln!(out, "               ns/element     GB/s    against unfused")?;
+    writeln!(out, "               ns/element   bytes/element     GB/s    against unfused")?;
     for (name, time, bytes, count) in measured {
         let seconds = time.as_secs_f64().max(1e-12);
-        let each = seconds * 1e9 / count as f64;
-        let digits = if each < 10.0 { 3 } else { 1 };
+        let nanoseconds = seconds * 1e9 / count as f64;
+        let digits = if nanoseconds < 10.0 { 3 } else { 1 };
         let rate = bytes as f64 / seconds / 1e9;
-        write!(out, "{name:12}   {each:>10.digits$}   {rate:>6.1}")?;
+        write!(out, "{name:12}   {nanoseconds:>10.digits$}   {:>13}   {rate:>6.1}", each(bytes, count))?;
         if name == "unfused" {
             writeln!(out)?;
         } else {
