@@ -1,8 +1,8 @@
 //! Plan × layouts → loops, operand bindings, code: the only place that knows layouts and code.
 
 use super::bound::{Base, BoundKernel, BoundPlan, Loops};
-use super::compiled::{CompiledPlan, Storage};
-use super::operands::{self, AlignedOperand};
+use super::compiled::CompiledPlan;
+use super::operands::{self, AlignedOperand, Storage};
 use super::rows::{self, RowRequest};
 use super::scratch::{OutOfMemory, round_up};
 use super::threads::Threads;

@@ -4,8 +4,9 @@
 //! it. What is kept of that is bounded: the least recently used variants leave, and their code goes with the last bound plan
 //! that runs it.
 
+use super::operands::Storage;
 use super::rows::RowCodes;
-use crate::array::{ComputeDtype, Dtype};
+use crate::array::ComputeDtype;
 use crate::codegen::write::{self, Form, OperandBinding, PassRequest};
 use crate::compile::{Compiled, Compiler};
 use crate::lane::Layout;
@@ -19,9 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The layouts of a pass's slots.
 pub(crate) type Layouts = SmallVec<[Layout; 8]>;
-
-/// How the arrays of a kernel's sources, then of its sinks, store their elements.
-pub(crate) type Storage = SmallVec<[Dtype; 8]>;
 
 /// A plan keeps this many variants of all its passes together.
 const MOST_VARIANTS: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not zero");

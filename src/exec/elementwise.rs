@@ -3,8 +3,8 @@
 //! The domain's dimensions merge as far as strides allow. The innermost is the span, the next the dimension around it,
 //! which the code walks itself; what is left is walked here.
 
-use super::compiled::{CompiledPlan, Layouts, Position, Storage};
-use super::operands::{self, AlignedOperand, Dimension, LoopNest};
+use super::compiled::{CompiledPlan, Layouts, Position};
+use super::operands::{self, AlignedOperand, Dimension, LoopNest, Storage};
 use super::scratch::round_up;
 use super::threads::Threads;
 use crate::codegen::Code;

@@ -4,11 +4,14 @@
 //! length 1 are dropped; neighbours that every operand steps through as if they were one are merged; what is left is
 //! ordered so that the array that is written is walked in the order of its memory.
 
-use crate::array::{ArrayLayout, MAX_RANK};
+use crate::array::{ArrayLayout, Dtype, MAX_RANK};
 use crate::lane::{Layout, OperandArgument, Role};
 use crate::plan::Extent;
 use fuselet_ir::Half;
 use smallvec::SmallVec;
+
+/// How the arrays of a kernel's sources, then of its sinks, store their elements.
+pub(crate) type Storage = SmallVec<[Dtype; 8]>;
 
 /// Byte strides of one operand, one for each dimension of a domain.
 pub(crate) type Strides = [isize; MAX_RANK];

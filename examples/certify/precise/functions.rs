@@ -93,6 +93,16 @@ impl Arithmetic {
             Op::NormalTailScaled => scale(self.normal_cdf(&a().neg(), p), 64),
             // The power of two alone matters, and that of a float64 is exact.
             Op::Binade => from_f64((op.row().meaning)([to_f64(a()), 0.0, 0.0]), p),
+            // By way of a float64, which decides but for what lies within its last bit of a tie.
+            Op::CastF32
+            | Op::CastF16
+            | Op::CastBf16
+            | Op::CastI32
+            | Op::CastI16
+            | Op::CastI8
+            | Op::CastU32
+            | Op::CastU16
+            | Op::CastU8 => from_f64((op.row().meaning)([to_f64(a()), 0.0, 0.0]), p),
             Op::TanhGap => self.tanh_gap(a(), p),
             Op::ExpCutoff => from_f64((op.row().meaning)([0.0; 3]), p),
             // Nothing is rounded here, so there is nothing to repair.

@@ -7,7 +7,7 @@ use super::class::RowClass;
 use crate::array::ComputeDtype;
 use crate::codegen::Code;
 use crate::codegen::write::{Form, OperandBinding};
-use crate::exec::compiled::Storage;
+use crate::exec::operands::Storage;
 use crate::lane::ReductionOperator;
 use crate::plan::Condition;
 use fuselet_ir::Reduction;

@@ -3,7 +3,7 @@
 use super::chunks;
 use super::class::{ClassRequest, RowClass};
 use crate::codegen::write::Form;
-use crate::exec::compiled::Storage;
+use crate::exec::operands::Storage;
 use crate::plan::{KernelPlan, Slot};
 use smallvec::SmallVec;
 
