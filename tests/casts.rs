@@ -287,6 +287,9 @@ fn rows_are_normalised_and_quantised_by_one_kernel() {
     }
 }
 
+/// What an expression means for an element of a mask and one of an array.
+type Condition = (&'static str, fn(bool, f32) -> bool);
+
 #[test]
 fn masks_are_conditions_and_comparisons_are_masks() {
     let length = 101;
@@ -301,7 +304,7 @@ fn masks_are_conditions_and_comparisons_are_masks() {
             let found: Vec<f32> = call(engine, fusion, "if mask then x else 0", &both);
             let wanted: Vec<f32> = mask.iter().zip(&x).map(|(mask, x)| if *mask { *x } else { 0.0 }).collect();
             common::assert_same_bits(&found, &wanted, || name(engine));
-            let cases: [(&str, fn(bool, f32) -> bool); 5] = [
+            let cases: [Condition; 5] = [
                 ("mask and x > 0", |mask, x| mask && x > 0.0),
                 ("not mask or isnan(x)", |mask, x| !mask || x.is_nan()),
                 (
