@@ -1,6 +1,6 @@
 //! Line editing: history, completion of names and commands, and lines that go on until brackets close.
 
-use crate::session;
+use crate::lines;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -37,7 +37,7 @@ impl Completer for Names {
 
 impl Validator for Names {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let open = session::goes_on(context.input());
+        let open = lines::goes_on(context.input());
         Ok(if open { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
     }
 }

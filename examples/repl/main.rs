@@ -11,6 +11,7 @@ mod editor;
 mod error;
 mod evaluate;
 mod explain;
+mod lines;
 mod literal;
 mod npy;
 #[path = "../support/npy_format/mod.rs"]
