@@ -197,21 +197,8 @@ impl std::str::FromStr for Dtype {
     /// assert!("float8".parse::<Dtype>().is_err());
     /// ```
     fn from_str(name: &str) -> Result<Dtype, UnknownDtype> {
-        const SHORT: [(&str, Dtype); 10] = [
-            ("f64", Dtype::F64),
-            ("f32", Dtype::F32),
-            ("f16", Dtype::F16),
-            ("bf16", Dtype::Bf16),
-            ("i32", Dtype::I32),
-            ("i16", Dtype::I16),
-            ("i8", Dtype::I8),
-            ("u32", Dtype::U32),
-            ("u16", Dtype::U16),
-            ("u8", Dtype::U8),
-        ];
-        let short = SHORT.iter().find(|(known, _)| *known == name).map(|(_, dtype)| *dtype);
-        let long = || Dtype::ALL.iter().copied().find(|dtype| dtype.name() == name);
-        short.or_else(long).ok_or_else(|| UnknownDtype { name: name.to_owned() })
+        let named = name.parse::<StorageType>().map(Dtype::from);
+        named.map_err(|_| UnknownDtype { name: name.to_owned() })
     }
 }
 
